@@ -1,0 +1,1 @@
+"""Paradigms and the PsychoPy screen."""

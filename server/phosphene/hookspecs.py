@@ -1,0 +1,48 @@
+"""The hooks: each returns what it offers as ``{name: config class}`` and is called once."""
+
+from collections.abc import Mapping
+
+import pluggy
+
+from phosphene.interfaces import (
+    DecoderConfig,
+    EpochStepConfig,
+    GeneratorConfig,
+    ParadigmConfig,
+    SourceConfig,
+    StimulusSetConfig,
+    StreamStepConfig,
+)
+
+hookspec = pluggy.HookspecMarker("phosphene")
+hookimpl = pluggy.HookimplMarker("phosphene")
+
+
+@hookspec
+def acquisition() -> Mapping[str, type[SourceConfig]]:  # type: ignore[empty-body]
+    """Offer signal sources."""
+
+
+@hookspec
+def preprocessing() -> Mapping[str, type[StreamStepConfig | EpochStepConfig]]:  # type: ignore[empty-body]
+    """Offer steps for the running signal or for epochs."""
+
+
+@hookspec
+def decoder() -> Mapping[str, type[DecoderConfig]]:  # type: ignore[empty-body]
+    """Offer decoders: epochs to class probabilities."""
+
+
+@hookspec
+def generator() -> Mapping[str, type[GeneratorConfig]]:  # type: ignore[empty-body]
+    """Offer generators: a decoding to a picture."""
+
+
+@hookspec
+def paradigm() -> Mapping[str, type[ParadigmConfig]]:  # type: ignore[empty-body]
+    """Offer paradigms: blocks and trials."""
+
+
+@hookspec
+def stimuli() -> Mapping[str, type[StimulusSetConfig]]:  # type: ignore[empty-body]
+    """Offer image sets."""

@@ -1,0 +1,244 @@
+"""What a plugin implements: a config that is validated early, and the object it builds.
+
+Configs are frozen structs read from the session file. An unknown field or a wrong type is refused
+before anything starts; a config raises ``ValueError`` in ``__post_init__`` for a value that can
+never work, and ``PhospheneError`` in ``build`` for one that this signal cannot carry.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.clock import Clock, RealClock
+from phosphene.events import Block, Onset
+from phosphene.signals import Epochs, Signal, SignalSpec
+from phosphene.stimulus import StimulusSet
+
+
+def _silent(_done: float, _text: str) -> None:
+    """Report to nobody."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the rest of the house lends to a plugin object."""
+
+    stimuli: StimulusSet
+    """The classes of this session and their images."""
+    seed: int = 0
+    cache: Path = Path(".cache")
+    """A folder for what is expensive to make and safe to delete."""
+    clock: Clock = field(default_factory=RealClock)
+    onsets: deque[Onset] = field(default_factory=deque)
+    """Onsets as they happen, oldest first; a source that reacts to them pops them."""
+    progress: Callable[[float, str], None] = _silent
+    """Called with the fraction done (0 to 1) and a few words."""
+    device: str = "cpu"
+
+    def rng(self, *stream: int) -> np.random.Generator:
+        """Return the random generator of this session's seed and the given stream numbers."""
+        return np.random.default_rng((self.seed, *stream))
+
+
+class PluginConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of everything that a session file can choose by name."""
+
+
+class Source(Protocol):
+    """A running amplifier."""
+
+    spec: SignalSpec
+
+    def read(self, timeout: float) -> Signal | None:
+        """Return what has arrived since the last call, or None; never an empty signal.
+
+        ``timeout`` is how many seconds to wait for the first sample.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the device."""
+        ...
+
+
+class SourceConfig(PluginConfig, frozen=True):
+    """Settings of a signal source."""
+
+    live: ClassVar[bool] = True
+    """False if the source can also run on a virtual clock."""
+
+    def build(self, context: Context) -> Source:
+        """Open the device; ``PhospheneError`` if it is not what the settings say."""
+        raise NotImplementedError
+
+
+class StreamStep(Protocol):
+    """A causal, stateful operation on the running signal."""
+
+    spec: SignalSpec
+    """Of the signals that come out."""
+    delay: float
+    """Seconds by which the output lags; taken out when epochs are cut."""
+
+    def __call__(self, signal: Signal) -> Signal:
+        """Return the processed signal: (n_channels, n_times) to (n_channels', n_times')."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the past: the next signal does not follow the previous one."""
+        ...
+
+
+class StreamStepConfig(PluginConfig, frozen=True):
+    """Settings of a stream step."""
+
+    def build(self, spec: SignalSpec, context: Context) -> StreamStep:
+        """Return the step; ``PhospheneError`` if ``spec`` cannot carry these settings."""
+        raise NotImplementedError
+
+
+class EpochStep(Protocol):
+    """An operation on cut epochs; it may learn from training epochs."""
+
+    def fit(self, epochs: Epochs) -> None:
+        """Learn from training epochs only; called again for each fold."""
+        ...
+
+    def __call__(self, epochs: Epochs) -> Epochs:
+        """Return the transformed epochs."""
+        ...
+
+    def state(self) -> Mapping[str, NDArray[np.generic]]:
+        """Return what was learnt; empty if nothing."""
+        ...
+
+    def load(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Restore what ``state`` returned."""
+        ...
+
+
+class EpochStepConfig(PluginConfig, frozen=True):
+    """Settings of an epoch step."""
+
+    def build(self, spec: SignalSpec, context: Context) -> EpochStep:
+        """Return the step; ``PhospheneError`` if ``spec`` cannot carry these settings."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Epochs and what was seen in each."""
+
+    epochs: Epochs
+    trials: tuple[Onset, ...]
+    """One stimulus onset for each epoch: class, image, run, block, attempt, trial, time."""
+    stimuli: StimulusSet
+
+    @property
+    def wnids(self) -> tuple[str, ...]:
+        """Class by epoch."""
+        return tuple(trial.wnid for trial in self.trials)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that occur, sorted."""
+        return tuple(sorted(set(self.wnids)))
+
+    def select(self, index: NDArray[np.intp]) -> "TrainingSet":
+        """Return the set reduced to some epochs."""
+        return TrainingSet(self.epochs[index], tuple(self.trials[i] for i in index), self.stimuli)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What a decoder makes of some epochs."""
+
+    probabilities: NDArray[np.floating]
+    """(n_epochs, n_classes); rows sum to 1; columns in the order of the decoder's classes."""
+    embedding: NDArray[np.floating] | None = None
+    """(n_epochs, n_dimensions), if the decoder has one."""
+    space: str = ""
+    """Name of the embedding's space, e.g. ``ViT-L-14/openai``."""
+
+
+class Decoder(Protocol):
+    """A fitted decoder."""
+
+    classes: tuple[str, ...]
+    """wnids, in the order of the columns of its probabilities."""
+
+    def decode(self, epochs: Epochs) -> Decoding:
+        """Return probabilities for each epoch."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write safetensors or npz, and JSON, into an existing empty folder; never a pickle."""
+        ...
+
+
+class DecoderConfig(PluginConfig, frozen=True):
+    """Settings of a decoder."""
+
+    def fit(self, training_set: TrainingSet, context: Context) -> Decoder:
+        """Return a decoder fitted on nothing but ``training_set``."""
+        raise NotImplementedError
+
+    def load(self, folder: Path, context: Context) -> Decoder:
+        """Return the decoder that ``save`` wrote into ``folder``."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to show, and how it came to be."""
+
+    pixels: NDArray[np.uint8]
+    """(height, width, 3), sRGB."""
+    wnid: str
+    """The class it was made for."""
+    provenance: Mapping[str, str | int | float] = field(default_factory=dict)
+    """Prompt, model, image id, steps: whatever is needed to make it again."""
+
+
+class Generator(Protocol):
+    """A warmed-up source of pictures."""
+
+    def generate(self, classes: Sequence[str], decoding: Decoding, *, seed: int) -> Picture:
+        """Return one picture for a decoding of one epoch.
+
+        ``classes`` are the wnids of the columns of ``decoding.probabilities``, shape (1, n).
+        """
+        ...
+
+
+class GeneratorConfig(PluginConfig, frozen=True):
+    """Settings of a generator."""
+
+    def build(self, context: Context) -> Generator:
+        """Return the generator, warmed up."""
+        raise NotImplementedError
+
+
+class ParadigmConfig(PluginConfig, frozen=True):
+    """Settings of a paradigm: what is shown, in which order, for how long."""
+
+    def blocks(self, context: Context) -> Sequence[Block]:
+        """Return the whole plan; the same for the same seed.
+
+        Raises ``PhospheneError`` if the stimulus set has too few classes or images.
+        """
+        raise NotImplementedError
+
+
+class StimulusSetConfig(PluginConfig, frozen=True):
+    """Settings of an image set."""
+
+    def build(self, cache: Path) -> StimulusSet:
+        """Return the set; what has to be generated is kept in the folder ``cache``."""
+        raise NotImplementedError

@@ -1,0 +1,367 @@
+"""Everything that travels between processes: frozen tagged structs.
+
+``docs/protocol.md`` describes them for people who do not read Python. Arrays are fields of type
+``numpy.ndarray``; the wire carries them as raw frames.
+"""
+
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from phosphene.events import Block, Onset
+from phosphene.signals import SignalSpec
+from phosphene.states import State
+
+PROTOCOL = 1
+"""Version of the wire protocol; changes when an old peer would misunderstand a new one."""
+
+Phase = Literal["record", "feedback"]
+
+
+class _Message(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    pass
+
+
+# Commands: a client asks, the server answers each with a Reply.
+
+
+class Start(_Message, frozen=True):
+    """Begin the session."""
+
+
+class Pause(_Message, frozen=True):
+    """Stop at the next trial boundary; the interrupted block will be repeated."""
+
+
+class Resume(_Message, frozen=True):
+    """Go on after a pause."""
+
+
+class Stop(_Message, frozen=True):
+    """End the session now; everything recorded so far is filed."""
+
+    reason: str = "stopped by the operator"
+
+
+class GetStatus(_Message, frozen=True):
+    """Ask where the session is."""
+
+
+class Reply(_Message, frozen=True):
+    """The answer to a command."""
+
+    ok: bool
+    text: str = ""
+    """Why not, if not ``ok``."""
+
+
+class Status(_Message, frozen=True):
+    """The answer to ``GetStatus``, and published whenever something in it changes."""
+
+    state: State
+    subject: str
+    session: str
+    phase: str = ""
+    run: int = 0
+    block: int = 0
+    blocks_done: int = 0
+    blocks_total: int = 0
+    trials_shown: int = 0
+    n_samples: int = 0
+    """EEG samples on disk."""
+    n_markers: int = 0
+    """Onsets on disk."""
+    seconds_left: float = 0.0
+    """Planned stimulation and pauses still to come; training is not in it."""
+    problem: str = ""
+    """Why the session failed, or what the operator should look at."""
+    folder: str = ""
+    """The session's folder in ``sourcedata``."""
+
+
+Command = Start | Pause | Resume | Stop | GetStatus
+
+
+# Between the server and its children.
+
+
+class Hello(_Message, frozen=True):
+    """A child has started."""
+
+    role: str
+
+
+class Ready(_Message, frozen=True):
+    """A child has checked its device or screen."""
+
+    role: str
+    spec: SignalSpec | None = None
+    """From acquisition: what the source delivers."""
+    refresh_rate: float = 0.0
+    """From the presenter: in Hz."""
+
+
+class Alive(_Message, frozen=True):
+    """Heartbeat of a child, twice a second."""
+
+    role: str
+
+
+class Failed(_Message, frozen=True):
+    """A child cannot go on; the text is for the operator."""
+
+    role: str
+    text: str
+
+
+class Progress(_Message, frozen=True):
+    """How far a long task is."""
+
+    task: str
+    fraction: float
+    text: str = ""
+
+
+class Quit(_Message, frozen=True):
+    """Tell a child to flush and exit."""
+
+
+class OpenSegment(_Message, frozen=True):
+    """Tell acquisition to record into a new file."""
+
+    phase: Phase
+    run: int
+    path: str
+
+
+class SegmentOpen(_Message, frozen=True):
+    """The file exists and samples arrive in it."""
+
+    path: str
+
+
+class CloseSegment(_Message, frozen=True):
+    """Tell acquisition to finish the file."""
+
+
+class SegmentClosed(_Message, frozen=True):
+    """The file is complete."""
+
+    phase: Phase
+    run: int
+    path: str
+    n_samples: int
+    n_markers: int
+
+
+class Recording(_Message, frozen=True):
+    """From acquisition twice a second: what is on disk."""
+
+    n_samples: int
+    n_markers: int
+    n_bytes: int
+    last_sample: float
+    """Seconds on the LSL clock of the newest sample; the signal is alive while this moves."""
+
+
+class RunBlock(_Message, frozen=True):
+    """Tell the presenter what to show."""
+
+    phase: Phase
+    block: Block
+    attempt: int
+    not_before: float
+    """Seconds on the LSL clock of the first trial; as soon as possible if that has passed."""
+    first_seq: int
+    """Sequence number of the block's first onset."""
+
+
+class AbortBlock(_Message, frozen=True):
+    """Tell the presenter to stop at the next trial boundary."""
+
+
+class BlockStarted(_Message, frozen=True):
+    """The first trial is on the screen."""
+
+    phase: Phase
+    run: int
+    block: int
+    attempt: int
+    time: float
+
+
+class BlockDone(_Message, frozen=True):
+    """A block ended, and acquisition has confirmed every onset of it on disk."""
+
+    phase: Phase
+    run: int
+    block: int
+    attempt: int
+    end: float
+    """Seconds on the LSL clock when the last trial left the screen."""
+    n_trials: int
+    """Trials shown; all of them unless ``aborted``."""
+    next_seq: int
+    late_frames: int
+    aborted: bool
+
+
+# Between presenter and acquisition (onsets also go on to the decoders, behind the samples).
+
+
+class EndOfBlock(_Message, frozen=True):
+    """Ask acquisition which of the block's onsets it lacks."""
+
+    first_seq: int
+    next_seq: int
+
+
+class Missing(_Message, frozen=True):
+    """Onsets to send again; empty when the block is complete on disk."""
+
+    seqs: tuple[int, ...]
+    first_seq: int
+
+
+# From acquisition to decoders.
+
+
+class Samples(_Message, frozen=True):
+    """One chunk of a segment."""
+
+    segment: str
+    """Path of the file it was recorded in."""
+    first: int
+    """Index of the first sample in the segment; a jump is a gap."""
+    data: np.ndarray
+    """(n_channels, n_times) float32 V."""
+    stamps: np.ndarray
+    """(n_times,) float64 seconds on the amplifier's clock."""
+    offset: float
+    """Added to the stamps gives seconds on the LSL clock."""
+
+
+# Decoding and feedback.
+
+
+class Train(_Message, frozen=True):
+    """Tell the trainer to fit the session's decoder."""
+
+    session: str
+    """The session's folder."""
+
+
+class Trained(_Message, frozen=True):
+    """A bundle is on disk."""
+
+    bundle: str
+    sha256: str
+
+
+class LoadDecoder(_Message, frozen=True):
+    """Tell a decoder which bundle to use."""
+
+    bundle: str
+    sha256: str
+
+
+class DecoderReady(_Message, frozen=True):
+    """The bundle is loaded and fits the signal."""
+
+    sha256: str
+    classes: tuple[str, ...]
+
+
+class Decoded(_Message, frozen=True):
+    """One trial decoded."""
+
+    onset: Onset
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    segment: str
+    first_sample: int
+    """Index in the segment of the epoch's first sample, so that a replay cuts the same."""
+    decoded: float
+    """Seconds on the LSL clock when the probabilities were known."""
+
+
+class ShowPicture(_Message, frozen=True):
+    """A generated picture for one trial."""
+
+    phase: Phase
+    run: int
+    block: int
+    attempt: int
+    trial: int
+    wnid: str
+    sha256: str
+    """Of the pixels."""
+    pixels: np.ndarray
+    """(height, width, 3) uint8 sRGB."""
+    provenance: dict[str, str | int | float]
+    generated: float
+    """Seconds on the LSL clock when the picture was done."""
+
+
+# One-shot tasks.
+
+
+class Export(_Message, frozen=True):
+    """Tell the exporter to make a BIDS run of a recorded segment."""
+
+    path: str
+
+
+class Exported(_Message, frozen=True):
+    """The BIDS run is written."""
+
+    path: str
+
+
+class WriteReport(_Message, frozen=True):
+    """Tell the reporter to evaluate the session and write its report."""
+
+    session: str
+
+
+class Reported(_Message, frozen=True):
+    """The report is written."""
+
+    path: str
+
+
+Message = (
+    Command
+    | Reply
+    | Status
+    | Hello
+    | Ready
+    | Alive
+    | Failed
+    | Progress
+    | Quit
+    | OpenSegment
+    | SegmentOpen
+    | CloseSegment
+    | SegmentClosed
+    | Recording
+    | RunBlock
+    | AbortBlock
+    | BlockStarted
+    | BlockDone
+    | Onset
+    | EndOfBlock
+    | Missing
+    | Samples
+    | Train
+    | Trained
+    | LoadDecoder
+    | DecoderReady
+    | Decoded
+    | ShowPicture
+    | Export
+    | Exported
+    | WriteReport
+    | Reported
+)
