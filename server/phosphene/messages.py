@@ -92,6 +92,17 @@ class Hello(_Message, frozen=True):
     role: str
 
 
+class Prepare(_Message, frozen=True):
+    """The first message to a child: check the device or screen, then say ``Ready``."""
+
+
+class Peers(_Message, frozen=True):
+    """Where acquisition listens; for the shells of its neighbours, never seen by a role."""
+
+    endpoints: dict[str, str]
+    """``onsets`` (ROUTER) and ``samples`` (PUB)."""
+
+
 class Ready(_Message, frozen=True):
     """A child has checked its device or screen."""
 
@@ -100,6 +111,8 @@ class Ready(_Message, frozen=True):
     """From acquisition: what the source delivers."""
     refresh_rate: float = 0.0
     """From the presenter: in Hz."""
+    endpoints: dict[str, str] = {}
+    """From acquisition's shell: see ``Peers``."""
 
 
 class Alive(_Message, frozen=True):
@@ -260,10 +273,12 @@ class Trained(_Message, frozen=True):
 
 
 class LoadDecoder(_Message, frozen=True):
-    """Tell a decoder which bundle to use."""
+    """Tell a decoder which bundle to use, and on what signal."""
 
     bundle: str
-    sha256: str
+    spec: SignalSpec
+    sha256: str = ""
+    """What the bundle's files must hash to; "" for a bundle that the operator named."""
 
 
 class DecoderReady(_Message, frozen=True):
@@ -336,6 +351,8 @@ Message = (
     | Reply
     | Status
     | Hello
+    | Prepare
+    | Peers
     | Ready
     | Alive
     | Failed

@@ -53,9 +53,9 @@ def decode(frames: Sequence[bytes]) -> Message:
         return _view(array, frames)
 
     decoder = msgspec.msgpack.Decoder(Message, dec_hook=rebuild)
-    try:
+    try:  # msgspec lets a UnicodeDecodeError through, which is a ValueError.
         message: Message = decoder.decode(frames[1])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise WireError(f"not a message: {error}") from None
     return message
 

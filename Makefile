@@ -1,0 +1,45 @@
+# Two commands: `make demo` and `make test`. Both install what they need into .venv first.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export LSLAPICFG := $(CURDIR)/tests/lsl_api.cfg
+
+.PHONY: demo test lint benchmark clean
+
+demo: $(VENV)/core
+	$(BIN)/phosphene demo
+
+test: $(VENV)/dev system-packages
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+benchmark: $(VENV)/core
+	$(BIN)/python benchmarks/session.py
+
+# The core, enough for the demo.
+$(VENV)/core: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+# Everything the tests use: amplifier, screen, validators.
+$(VENV)/dev: $(VENV)/core
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lsl,screen]' --group dev
+	touch $@
+
+# A screen that is not there and the libraries that draw on it; elsewhere the tests that need
+# them are skipped and say so.
+.PHONY: system-packages
+system-packages:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v Xvfb >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    xvfb xauth libgl1 libgl1-mesa-dri libglu1-mesa >/dev/null; \
+	fi
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,126 @@
+"""ZeroMQ sockets that carry messages: CURVE everywhere, bounded sizes, authorised keys only."""
+
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
+
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+
+from phosphene import wire
+from phosphene.connection import KeyPair
+from phosphene.errors import PhospheneError
+from phosphene.messages import Message
+
+MAX_MESSAGE = 16 * 1024 * 1024
+"""Bytes of one frame: the largest picture (reliability.md, section 6.3)."""
+HANDSHAKE_TIME = 5000
+SEND_QUEUE = 10_000
+"""Messages that wait for a slow peer before the newest are dropped (samples) or refused."""
+LINGER = 2000
+LOOPBACK = "tcp://127.0.0.1:*"
+
+
+class Keyring:
+    """Says which public keys may connect (ZAP); what each may do is up to the reader."""
+
+    def __init__(self, *keys: bytes) -> None:
+        self.keys = set(keys)
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Answer the authenticator."""
+        return key in self.keys
+
+
+class Bus:
+    """A ZeroMQ context with its authenticator and every socket opened on it."""
+
+    def __init__(self, own: KeyPair, keyring: Keyring | None = None) -> None:
+        if zmq.zmq_version_info() < (4, 3, 5):
+            raise PhospheneError(f"libzmq 4.3.5 or newer is needed; found {zmq.zmq_version()}")
+        self._own = own
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._authenticator: ThreadAuthenticator | None = None
+        if keyring is not None:
+            self._authenticator = ThreadAuthenticator(self._context)
+            self._authenticator.start()
+            self._authenticator.configure_curve_callback("*", keyring)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def bind(self, kind: zmq.SocketType, endpoint: str = LOOPBACK) -> tuple[zmq.Socket[bytes], str]:
+        """Return a listening socket and the endpoint it got; only authorised keys may connect."""
+        if self._authenticator is None:
+            raise PhospheneError("a socket is never bound without an authenticator")
+        socket = self._socket(kind)
+        socket.curve_server = True
+        socket.curve_publickey, socket.curve_secretkey = self._own.public, self._own.secret
+        socket.bind(endpoint)
+        return socket, socket.last_endpoint.decode()
+
+    def connect(
+        self, kind: zmq.SocketType, endpoint: str, server_key: bytes, identity: bytes = b""
+    ) -> zmq.Socket[bytes]:
+        """Return a socket that connects, now or as soon as somebody listens.
+
+        ``identity`` is the name by which a ROUTER can address it.
+        """
+        socket = self._socket(kind)
+        if identity:
+            socket.routing_id = identity
+        socket.curve_serverkey = server_key
+        socket.curve_publickey, socket.curve_secretkey = self._own.public, self._own.secret
+        if kind == zmq.SUB:
+            socket.subscribe(b"")
+        socket.connect(endpoint)
+        return socket
+
+    def close(self) -> None:
+        """Close every socket, giving what is queued two seconds to leave."""
+        if self._authenticator is not None:
+            self._authenticator.stop()
+        self._context.destroy(linger=LINGER)
+
+    def _socket(self, kind: zmq.SocketType) -> zmq.Socket[bytes]:
+        socket = self._context.socket(kind)
+        socket.maxmsgsize = MAX_MESSAGE
+        socket.handshake_ivl = HANDSHAKE_TIME
+        socket.sndhwm = SEND_QUEUE
+        socket.rcvhwm = SEND_QUEUE
+        return socket
+
+
+def send(socket: zmq.Socket[bytes], message: Message, to: bytes | None = None) -> None:
+    """Send without waiting; a peer that is gone or hopelessly slow does not hold us up."""
+    frames = wire.encode(message)
+    socket.send_multipart([to, *frames] if to is not None else frames, flags=zmq.NOBLOCK)
+
+
+def receive(
+    socket: zmq.Socket[bytes], on_error: Callable[[str], None], *, routed: bool = False
+) -> Iterator[tuple[bytes, bytes, Message]]:
+    """Yield what is there: (identity, public key of the sender, message), without waiting.
+
+    What is not a message of this protocol is told to ``on_error`` and dropped.
+    """
+    while True:
+        try:
+            frames = socket.recv_multipart(flags=zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return
+        identity = bytes(frames.pop(0)) if routed else b""
+        try:
+            # Only a listening socket knows who connected; ZAP names them by their key.
+            key = frames[0].get("User-Id") if routed and frames else ""
+            yield identity, str(key).encode(), wire.decode([f.buffer for f in frames])
+        except wire.WireError as error:
+            on_error(str(error))

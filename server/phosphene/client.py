@@ -1,0 +1,102 @@
+"""The Python API: speak to a running server from a script, a test or the command line."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import zmq
+
+from phosphene.bus import Bus, receive, send
+from phosphene.connection import KeyPair, find_connection, read_connection
+from phosphene.errors import PhospheneError
+from phosphene.messages import (
+    Command,
+    GetStatus,
+    Message,
+    Pause,
+    Reply,
+    Resume,
+    Start,
+    Status,
+    Stop,
+)
+
+
+class Client:
+    """A connection to one server; use it in a ``with`` block.
+
+    Every method raises ``PhospheneError`` if the server refuses or does not answer.
+    """
+
+    def __init__(self, connection_file: Path | None = None, timeout: float = 5.0) -> None:
+        connection = read_connection(connection_file or find_connection())
+        keys = KeyPair(connection.public_key.encode(), connection.secret_key.encode())
+        server_key = connection.server_key.encode()
+        self._timeout = timeout
+        self._bus = Bus(keys)
+        self._control = self._bus.connect(zmq.DEALER, connection.control, server_key)
+        self._facts = self._bus.connect(zmq.SUB, connection.facts, server_key)
+        self._server = connection.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._bus.close()
+
+    def status(self) -> Status:
+        """Return where the session is."""
+        answer = self._ask(GetStatus())
+        if not isinstance(answer, Status):
+            raise PhospheneError(f"the server answered with {type(answer).__name__}")
+        return answer
+
+    def start(self) -> None:
+        """Begin the session; it must be ready."""
+        self._do(Start())
+
+    def pause(self) -> None:
+        """Stop at the next trial boundary; the interrupted block will be repeated."""
+        self._do(Pause())
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._do(Resume())
+
+    def stop(self, reason: str = "stopped by the operator") -> None:
+        """End the session; everything recorded so far is filed."""
+        self._do(Stop(reason))
+
+    def facts(self, timeout: float = 1.0) -> Iterator[Message]:
+        """Yield what the server publishes; end when nothing has come for ``timeout`` seconds."""
+        while self._facts.poll(int(timeout * 1000)):
+            yield from (message for _, _, message in receive(self._facts, _refuse))
+
+    def _do(self, command: Command) -> None:
+        answer = self._ask(command)
+        if isinstance(answer, Reply) and not answer.ok:
+            raise PhospheneError(answer.text)
+
+    def _ask(self, command: Command) -> Message:
+        send(self._control, command)
+        end = time.monotonic() + self._timeout
+        while time.monotonic() < end:
+            self._control.poll(100)
+            for _, _, answer in receive(self._control, _refuse):
+                return answer
+        raise PhospheneError(f"the server (process {self._server}) did not answer in time")
+
+
+def _refuse(problem: str) -> None:
+    raise PhospheneError(f"the server sent something else: {problem}")

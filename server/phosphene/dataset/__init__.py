@@ -1,0 +1,1 @@
+"""The data on disk: recordings, the study's folders, and their BIDS form."""

@@ -1,0 +1,183 @@
+"""What writer and reader of our XDF files agree on: chunk tags, streams and header texts.
+
+Specification: https://github.com/sccn/xdf/wiki/Specifications. Of what it allows we use one form:
+every length takes four bytes and every sample carries its stamp.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import IntEnum
+from struct import Struct
+from xml.etree import ElementTree as ET
+
+import numpy as np
+
+from phosphene.errors import PhospheneError
+from phosphene.signals import SignalSpec
+
+MAGIC = b"XDF:"
+BOUNDARY_UUID = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
+CHUNK_HEAD = Struct("<BIH")
+"""Bytes of the length, length of what follows, tag."""
+STREAM_ID = Struct("<I")
+COUNT = Struct("<BI")
+CLOCK_OFFSET = Struct("<dd")
+MARKER_HEAD = Struct("<BIBdBI")
+"""Number of samples (one), its stamp, length of its text."""
+STAMP_BYTES = 8
+
+Position = tuple[float, float, float]
+
+
+class Tag(IntEnum):
+    """Kinds of chunk."""
+
+    FILE_HEADER = 1
+    STREAM_HEADER = 2
+    SAMPLES = 3
+    CLOCK_OFFSET = 4
+    BOUNDARY = 5
+    STREAM_FOOTER = 6
+
+
+class Stream(IntEnum):
+    """Streams of a file."""
+
+    EEG = 1
+    MARKERS = 2
+
+
+def chunk(tag: Tag, *content: bytes) -> bytes:
+    """Return a chunk with its head."""
+    body = b"".join(content)
+    return CHUNK_HEAD.pack(4, len(body) + 2, tag) + body
+
+
+def stream_chunk(tag: Tag, stream: Stream, *content: bytes) -> bytes:
+    """Return a chunk that belongs to a stream."""
+    return chunk(tag, STREAM_ID.pack(stream), *content)
+
+
+def sample_dtype(n_channels: int) -> np.dtype[np.void]:
+    """Return one sample of the EEG stream as it lies in the file."""
+    fields = [("size", "u1"), ("stamp", "<f8"), ("values", "<f4", (n_channels,))]
+    return np.dtype(fields)
+
+
+def file_header(session: Mapping[str, str]) -> bytes:
+    """Return the XML of the file header."""
+    info = ET.Element("info")
+    _add(info, version="1.0")
+    _add(ET.SubElement(ET.SubElement(info, "desc"), "session"), **session)
+    return _encode(info)
+
+
+def parse_file_header(xml: bytes) -> dict[str, str]:
+    """Return what was said about the session; ``ValueError`` if it is none of our files."""
+    session = _parse(xml).find("desc/session")
+    if session is None:
+        raise ValueError("the file header says nothing about a session")
+    return {field.tag: field.text or "" for field in session}
+
+
+def eeg_header(spec: SignalSpec) -> bytes:
+    """Return the XML of the EEG stream's header.
+
+    Fields are those of https://github.com/sccn/xdf/wiki/EEG-Meta-Data. Raises ``PhospheneError``
+    for a spec that XML cannot hold.
+    """
+    info = _stream_info("EEG", "EEG", spec.n_channels, repr(float(spec.sfreq)), "float32")
+    desc = ET.SubElement(info, "desc")
+    channels, fiducials = ET.SubElement(desc, "channels"), ET.SubElement(desc, "fiducials")
+    for name, kind in zip(spec.channels, spec.types, strict=True):
+        channel = ET.SubElement(channels, "channel")
+        _add(channel, label=name, type=kind.upper(), unit=spec.unit)
+        if name in spec.positions:
+            _locate(channel, spec.positions[name])
+    for name in spec.positions.keys() - set(spec.channels):
+        fiducial = ET.SubElement(fiducials, "fiducial")
+        _add(fiducial, label=name)
+        _locate(fiducial, spec.positions[name])
+    xml = _encode(info)
+    if not _says(xml, spec):
+        names = ", ".join(map(repr, (*spec.channels, *spec.positions)))
+        raise PhospheneError(
+            f"channel names must be printable text and positions numbers; found {names}"
+        )
+    return xml
+
+
+def parse_eeg_header(xml: bytes) -> SignalSpec:
+    """Return the spec of a stream; ``ValueError`` if the header is not one of ours."""
+    info = _parse(xml)
+    channels = info.findall("desc/channels/channel")
+    located = [*channels, *info.findall("desc/fiducials/fiducial")]
+    return SignalSpec(
+        channels=tuple(_text(channel, "label") for channel in channels),
+        types=tuple(_text(channel, "type").lower() for channel in channels),
+        sfreq=float(_text(info, "nominal_srate")),
+        positions={_text(e, "label"): _position(e) for e in located if e.find("location")},
+    )
+
+
+def markers_header() -> bytes:
+    """Return the XML of the marker stream's header."""
+    return _encode(_stream_info("Markers", "Markers", 1, "0", "string"))
+
+
+def footer(first: float, last: float, n_samples: int) -> bytes:
+    """Return the XML of a stream's footer."""
+    info = ET.Element("info")
+    if n_samples:
+        _add(info, first_timestamp=repr(first), last_timestamp=repr(last))
+    _add(info, sample_count=str(n_samples))
+    return _encode(info)
+
+
+def _stream_info(name: str, kind: str, n_channels: int, rate: str, dtype: str) -> ET.Element:
+    info = ET.Element("info")
+    _add(info, name=name, type=kind, channel_count=str(n_channels))
+    _add(info, nominal_srate=rate, channel_format=dtype)
+    return info
+
+
+def _add(parent: ET.Element, **texts: str) -> None:
+    for name, text in texts.items():
+        ET.SubElement(parent, name).text = text
+
+
+def _locate(parent: ET.Element, position: Position) -> None:
+    # Millimetres are XDF's unit; a shift of the decimal point loses no digit.
+    x, y, z = (str(Decimal(repr(float(metres))).scaleb(3)) for metres in position)
+    _add(ET.SubElement(parent, "location"), X=x, Y=y, Z=z)
+
+
+def _position(parent: ET.Element) -> Position:
+    x, y, z = (float(Decimal(_text(parent, f"location/{axis}")).scaleb(-3)) for axis in "XYZ")
+    return x, y, z
+
+
+def _encode(info: ET.Element) -> bytes:
+    xml: bytes = ET.tostring(info, "utf-8")
+    return xml
+
+
+def _parse(xml: bytes) -> ET.Element:
+    try:
+        return ET.fromstring(xml)  # noqa: S314 (expat itself limits the expansion of entities)
+    except ET.ParseError as error:
+        raise ValueError(str(error)) from None
+
+
+def _says(xml: bytes, spec: SignalSpec) -> bool:
+    try:
+        return parse_eeg_header(xml) == spec
+    except ValueError:
+        return False
+
+
+def _text(parent: ET.Element, name: str) -> str:
+    text = parent.findtext(name)
+    if text is None:
+        raise ValueError(f"<{name}> is missing")
+    return text

@@ -1,0 +1,234 @@
+"""The desk of a session: its state, its only writer, and what goes in and out.
+
+The protocol itself is a script: a generator that sends messages and waits for answers, so that the
+order of things is the order of the lines (see ``session.py``). Whatever ends it early is thrown
+into it, so that an open file is closed on every way out.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator
+from typing import TypeVar
+
+from phosphene.dataset.study import SessionFolder
+from phosphene.errors import PhospheneError
+from phosphene.journal import Journal, StateChanged
+from phosphene.ledger import Ledger
+from phosphene.messages import (
+    AbortBlock,
+    BlockDone,
+    BlockStarted,
+    Command,
+    Decoded,
+    DecoderReady,
+    Exported,
+    Failed,
+    GetStatus,
+    Message,
+    Pause,
+    Progress,
+    Recording,
+    Reply,
+    Resume,
+    SegmentClosed,
+    SegmentOpen,
+    ShowPicture,
+    Start,
+    Status,
+    Stop,
+    Trained,
+)
+from phosphene.plan import Plan
+from phosphene.roles import Outgoing
+from phosphene.states import Event, State, after
+
+M = TypeVar("M", bound=Message)
+T = TypeVar("T")
+Script = Generator[None, Message | None, T]
+
+JOURNALLED = (
+    BlockStarted,
+    BlockDone,
+    SegmentOpen,
+    SegmentClosed,
+    Trained,
+    DecoderReady,
+    Exported,
+    Decoded,
+)
+BACKGROUND = ("exporter", "reporter")
+"""Roles whose failure loses nothing: their work can be done again from the recording."""
+
+
+class EndedEarlyError(Exception):
+    """Thrown into the script to take it to its closing lines."""
+
+
+class Desk(ABC):
+    """Takes in commands and facts, and moves the script on."""
+
+    def __init__(self, plan: Plan, folder: SessionFolder, journal: Journal) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._journal = journal
+        self._ledger = Ledger(plan)
+        self._state = State.CONFIGURED
+        self._problem = ""
+        self._failed = False
+        self._now = float("-inf")
+        self._out: list[tuple[str, Message]] = []
+        self._block_open = False
+        self._pausing = False
+        self._exports = 0
+        self._script = self._protocol()
+        next(self._script)
+
+    @abstractmethod
+    def _protocol(self) -> Script[None]:
+        """Go through the session."""
+
+    @property
+    def state(self) -> State:
+        """Where the session is."""
+        return self._state
+
+    @property
+    def over(self) -> bool:
+        """Whether the session has ended, well or not."""
+        return self._state in (State.FINISHED, State.FAILED)
+
+    @property
+    def status(self) -> Status:
+        """Everything an operator asks for."""
+        return self._ledger.status(self._state, self._folder, self._problem)
+
+    # What comes in.
+
+    def command(self, command: Command) -> tuple[Message, Outgoing]:
+        """Carry out an operator's command; return the answer and what is to be sent."""
+        try:
+            answer = self._obey(command)
+        except PhospheneError as error:
+            answer = Reply(ok=False, text=str(error))
+        return answer, self._flush()
+
+    def handle(self, message: Message) -> Outgoing:
+        """Take in a fact from a child."""
+        if isinstance(message, JOURNALLED):
+            self._journal.append(message)
+        match message:
+            case Failed(role=role, text=text) if role in BACKGROUND:
+                self._problem = f"{role}: {text}"
+                self._exports -= role == "exporter"
+            case Exported():
+                self._exports -= 1
+            case Failed(role=role, text=text):
+                self.fail(f"{role}: {text}")
+                return self._flush()
+            case Recording():
+                self._ledger.recording = message
+                self._publish()
+            case BlockStarted():
+                self._move(Event.BLOCK_STARTED)
+            case Decoded():
+                self._send("generator", message)
+                self._send("watchers", message)
+            case ShowPicture():
+                self._send("presenter", message)
+            case Progress():
+                self._send("watchers", message)
+        self._advance(message)
+        return self._flush()
+
+    def poll(self, now: float) -> Outgoing:
+        """Do what is due at ``now``."""
+        self._now = now
+        self._advance(None)
+        return self._flush()
+
+    def fail(self, reason: str) -> None:
+        """End the session because something cannot go on; what was recorded is filed."""
+        if self.over:
+            return
+        self._problem = self._problem or reason
+        self._failed = True
+        if self._state is State.CLOSING:
+            self._move(Event.FAIL)
+        else:
+            self._step(lambda: self._script.throw(EndedEarlyError()))
+
+    # How it moves on.
+
+    def _obey(self, command: Command) -> Message:
+        match command:
+            case GetStatus():
+                return self.status
+            case Start():
+                self._move(Event.START)
+            case Pause():
+                self._pause()
+            case Resume():
+                self._pausing, self._problem = False, ""
+                self._move(Event.RESUME)
+            case Stop(reason=reason):
+                after(self._state, Event.STOP)
+                self._problem = self._problem or reason
+                self._step(lambda: self._script.throw(EndedEarlyError()))
+        return Reply(ok=True)
+
+    def _pause(self, problem: str = "") -> None:
+        if self._state is not State.RUNNING:
+            after(self._state, Event.PAUSE)
+        self._pausing = True
+        if problem:
+            self._problem = problem
+        if self._block_open:
+            self._send("presenter", AbortBlock())
+
+    def _move(self, event: Event) -> None:
+        self._state = after(self._state, event)
+        self._journal.append(StateChanged(self._now, self._state, self._problem))
+        self._journal.sync()
+        self._publish()
+
+    def _publish(self) -> None:
+        self._send("watchers", self.status)
+
+    def _send(self, recipient: str, message: Message) -> None:
+        self._out.append((recipient, message))
+
+    def _flush(self) -> Outgoing:
+        out, self._out = self._out, []
+        return out
+
+    def _advance(self, message: Message | None) -> None:
+        self._step(lambda: self._script.send(message))
+
+    def _step(self, resume: Callable[[], None]) -> None:
+        if self.over:
+            return
+        try:
+            resume()
+        except StopIteration:
+            self._move(Event.FAIL if self._failed else Event.DONE)
+
+    # Waiting.
+
+    def _until(self, time: float) -> Script[None]:
+        while self._now < time:
+            yield
+
+    def _expect_state(self, state: State) -> Script[None]:
+        while self._state is not state:
+            yield
+
+    def _expect(
+        self, kind: type[M] | tuple[type[M], ...], within: float = float("inf"), what: str = ""
+    ) -> Script[M]:
+        """Wait for a message; ``PhospheneError`` when it does not come in time."""
+        deadline = self._now + within
+        while True:
+            message = yield
+            if isinstance(message, kind):
+                return message
+            if self._now > deadline:
+                raise PhospheneError(f"waited {within:.0f} s for {what} in vain")

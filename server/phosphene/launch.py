@@ -1,0 +1,80 @@
+"""From settings to a session that can run: plan, folder, lock, journal."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from phosphene.clock import Clock, RealClock, VirtualClock
+from phosphene.dataset.study import SessionFolder
+from phosphene.journal import Journal
+from phosphene.loop import VirtualLoop
+from phosphene.messages import Message, Start, Status
+from phosphene.pipeline import Pipeline
+from phosphene.plan import Plan, make_plan
+from phosphene.registry import Registry
+from phosphene.roles.catalogue import House
+from phosphene.server import Server
+from phosphene.session import Session
+from phosphene.settings import Settings, write_resolved
+from phosphene.signals import SignalSpec
+from phosphene.states import State
+
+Watch = Callable[[Message], None]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session about to run."""
+
+    session: Session
+    house: House
+    plan: Plan
+
+
+@contextmanager
+def open_session(settings: Settings, registry: Registry, clock: Clock) -> Iterator[Opened]:
+    """Make the session's folder and hold its lock.
+
+    Raises ``PhospheneError`` if the plan cannot be filled, if the folder holds a recording
+    already, or if another server has it.
+    """
+    folder = SessionFolder.create(settings.output, settings.subject, settings.session)
+    house = House(settings, registry, folder, clock)
+    plan = make_plan(settings, house.context)
+
+    def check_signal(spec: SignalSpec) -> None:
+        Pipeline(settings.stream, settings.epochs, spec, house.context)
+
+    with folder.lock():
+        write_resolved(settings, folder.settings_file)
+        journal = Journal(folder.journal_file)
+        try:
+            session = Session(plan, folder, journal, check_signal, settings.bundle)
+            yield Opened(session, house, plan)
+        finally:
+            journal.close()
+
+
+def run_virtual(settings: Settings, registry: Registry, watch: Watch) -> Status:
+    """Run a whole session in this process on the virtual clock; return how it ended."""
+    clock = VirtualClock()
+    with open_session(settings, registry, clock) as opened:
+        session = opened.session
+
+        def start_when_ready(message: Message) -> None:
+            watch(message)
+            if isinstance(message, Status) and message.state is State.READY:
+                session.command(Start())
+
+        VirtualLoop(session, clock, opened.house.build, start_when_ready).run()
+        return session.status
+
+
+def serve(settings: Settings, registry: Registry, announce: Callable[[Server], None]) -> Status:
+    """Serve a session with real processes until it is over; return how it ended."""
+    with open_session(settings, registry, RealClock()) as opened:
+        folder = opened.house.folder.path
+        server = Server(opened.session, folder, logs=folder / "logs")
+        announce(server)
+        server.run()
+        return opened.session.status

@@ -1,0 +1,82 @@
+"""The virtual clock's loop: all roles in one process, in a fixed order, as fast as it goes."""
+
+from collections import deque
+from collections.abc import Callable
+
+from phosphene.clock import VirtualClock
+from phosphene.errors import PhospheneError
+from phosphene.messages import Failed, Message, Quit
+from phosphene.roles import Outgoing, Role
+from phosphene.session import Session
+
+TICK = 0.02
+"""Seconds by which the clock moves on when no screen paces it."""
+ORDER = ("presenter", "acquisition", "decoder", "generator", "trainer", "exporter", "reporter")
+
+
+class VirtualLoop:
+    """Drives a session over an in-memory bus; deterministic for the same seed."""
+
+    def __init__(
+        self,
+        session: Session,
+        clock: VirtualClock,
+        build: Callable[[str, Callable[[Message], None]], Role],
+        watch: Callable[[Message], None] = lambda _message: None,
+    ) -> None:
+        self._session = session
+        self._clock = clock
+        self._build = build
+        self._watch = watch
+        self._roles: dict[str, Role] = {}
+        self._inboxes: dict[str, deque[Message]] = {name: deque() for name in ORDER}
+
+    def run(self) -> None:
+        """Return when the session is over."""
+        try:
+            while not self._session.over:
+                self._turn()
+        finally:
+            for role in self._roles.values():
+                role.close()
+
+    def _turn(self) -> None:
+        now = self._clock.now()
+        self._deliver(self._session.poll(now))
+        for name in ORDER:
+            self._serve(name)
+        if self._clock.now() == now:
+            self._clock.sleep_until(now + TICK)
+
+    def _serve(self, name: str) -> None:
+        inbox = self._inboxes[name]
+        try:
+            while inbox:
+                self._handle(name, inbox.popleft())
+            if name in self._roles:
+                self._deliver(self._roles[name].poll(self._clock.now()))
+        except PhospheneError as error:
+            inbox.clear()
+            self._to_session(Failed(name, str(error)))
+
+    def _handle(self, name: str, message: Message) -> None:
+        if isinstance(message, Quit):
+            self._roles.pop(name).close()
+            return
+        if name not in self._roles:
+            self._roles[name] = self._build(name, self._to_session)
+        self._deliver(self._roles[name].handle(message))
+
+    def _deliver(self, outgoing: Outgoing) -> None:
+        for recipient, message in outgoing:
+            if recipient == "server":
+                self._to_session(message)
+            elif recipient == "watchers":
+                self._watch(message)
+            elif recipient != "decoders":
+                self._inboxes[recipient].append(message)
+            elif "decoder" in self._roles:
+                self._inboxes["decoder"].append(message)
+
+    def _to_session(self, message: Message) -> None:
+        self._deliver(self._session.handle(message))

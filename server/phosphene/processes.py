@@ -1,0 +1,55 @@
+"""Children: started as command lines (spawned, never forked), watched, and stopped."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+COMMANDS = {"presenter": ("-m", "phosphene_paradigms.presenter")}
+"""The presenter lives outside the core; every other role runs in the core's shell."""
+STOP_TIME = 10.0
+
+
+class Child:
+    """One running role."""
+
+    def __init__(self, role: str, connection_file: Path, log: Path) -> None:
+        module = COMMANDS.get(role, ("-m", "phosphene.shell", role))
+        self.role = role
+        self.log = log
+        self.heard = time.monotonic()
+        self._ended = float("inf")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, *module, str(connection_file)],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+
+    def ended_since(self, now: float) -> float:
+        """Return for how many seconds it is known to have ended; 0 while it lives."""
+        if self._process.poll() is None:
+            return 0.0
+        self._ended = min(self._ended, now)
+        return now - self._ended
+
+    @property
+    def epitaph(self) -> str:
+        """How it ended, for the operator."""
+        code = self._process.returncode
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+        return f"the process {how}; its last words are in {self.log}"
+
+    def stop(self) -> None:
+        """Wait for the process to end; make it, if it does not."""
+        for end in (lambda: None, self._process.terminate, self._process.kill):
+            end()
+            try:
+                self._process.wait(STOP_TIME)
+            except subprocess.TimeoutExpired:
+                continue
+            return

@@ -1,0 +1,132 @@
+"""Acquisition: read, record, hand on. Nothing else runs here, so nothing else can stop it."""
+
+from collections import deque
+from pathlib import Path
+
+from phosphene.dataset.xdf import XdfWriter
+from phosphene.errors import PhospheneError
+from phosphene.events import Onset
+from phosphene.interfaces import Source
+from phosphene.messages import (
+    CloseSegment,
+    EndOfBlock,
+    Message,
+    Missing,
+    OpenSegment,
+    Prepare,
+    Ready,
+    Recording,
+    Samples,
+    SegmentClosed,
+    SegmentOpen,
+)
+from phosphene.roles import Outgoing
+from phosphene.signals import Signal
+
+READ_TIMEOUT = 0.01
+HEARTBEAT = 0.5
+
+
+class Acquisition:
+    """Owns the source and is the only writer of the recording."""
+
+    def __init__(self, source: Source, onsets: deque[Onset]) -> None:
+        self._source = source
+        self._feed = onsets
+        self._segment: OpenSegment | None = None
+        self._writer: XdfWriter | None = None
+        self._announced = False
+        self._seqs: set[int] = set()
+        self._in_block = False
+        self._last_sample = float("-inf")
+        self._next_heartbeat = float("-inf")
+
+    @property
+    def idle(self) -> bool:
+        """False from a block's first onset until the block is confirmed."""
+        return not self._in_block
+
+    def handle(self, message: Message) -> Outgoing:
+        """Answer ``Prepare``, segments, onsets and the reconciliation of a block."""
+        match message:
+            case Prepare():
+                return [("server", Ready("acquisition", spec=self._source.spec))]
+            case OpenSegment():
+                return self._open(message)
+            case CloseSegment():
+                return self._close_segment()
+            case Onset():
+                return self._record_onset(message)
+            case EndOfBlock():
+                return self._reconcile(message)
+            case _:
+                return []
+
+    def poll(self, now: float) -> Outgoing:
+        """Record what has arrived; twice a second say how much is on disk."""
+        out: list[tuple[str, Message]] = []
+        signal = self._source.read(READ_TIMEOUT)
+        if signal is not None:
+            self._last_sample = float(signal.times[-1])
+            out += self._record(signal)
+        if self._writer and now >= self._next_heartbeat:
+            self._next_heartbeat = now + HEARTBEAT
+            out.append(("server", self._recording(self._writer)))
+        return out
+
+    def close(self) -> None:
+        """Finish the file and let go of the amplifier."""
+        self._close_segment()
+        self._source.close()
+
+    def _open(self, segment: OpenSegment) -> Outgoing:
+        if self._writer:
+            raise PhospheneError(f"cannot record {segment.path}: another file is still open")
+        header = {"phase": segment.phase, "run": str(segment.run)}
+        self._writer = XdfWriter(Path(segment.path), self._source.spec, header)
+        self._segment, self._announced = segment, False
+        self._seqs.clear()
+        return []
+
+    def _record(self, signal: Signal) -> Outgoing:
+        if not (self._writer and self._segment):
+            return []
+        path, first = self._segment.path, self._writer.n_samples
+        self._writer.write_signal(signal)
+        samples = Samples(path, first, signal.data, signal.stamps, signal.offset)
+        if self._announced:
+            return [("decoders", samples)]
+        # Only now is it certain that the file grows.
+        self._announced = True
+        return [("server", SegmentOpen(path)), ("decoders", samples)]
+
+    def _record_onset(self, onset: Onset) -> Outgoing:
+        if not self._writer or onset.seq in self._seqs:
+            return []
+        self._writer.write_marker(onset)
+        self._seqs.add(onset.seq)
+        self._in_block = True
+        self._feed.append(onset)
+        return [("decoders", onset)]
+
+    def _reconcile(self, block: EndOfBlock) -> Outgoing:
+        missing = tuple(s for s in range(block.first_seq, block.next_seq) if s not in self._seqs)
+        if not missing and self._writer:
+            self._writer.sync()
+            self._in_block = False
+        return [("presenter", Missing(missing, block.first_seq))]
+
+    def _recording(self, writer: XdfWriter) -> Recording:
+        return Recording(writer.n_samples, writer.n_markers, writer.n_bytes, self._last_sample)
+
+    def _close_segment(self) -> Outgoing:
+        if not (self._writer and self._segment):
+            return []
+        writer, segment = self._writer, self._segment
+        self._writer = self._segment = None
+        self._in_block = False
+        writer.close()
+        closed = SegmentClosed(
+            segment.phase, segment.run, segment.path, writer.n_samples, writer.n_markers
+        )
+        return [("server", closed), ("decoders", closed)]

@@ -1,0 +1,107 @@
+"""Every role by name, built from one session's settings."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from phosphene.clock import Clock
+from phosphene.dataset.study import SessionFolder
+from phosphene.errors import PhospheneError
+from phosphene.events import Onset
+from phosphene.interfaces import Context
+from phosphene.messages import Message, Progress
+from phosphene.registry import Registry
+from phosphene import tasks
+from phosphene.roles import Role
+from phosphene.roles.acquire import Acquisition
+from phosphene.roles.decode import LiveDecoding
+from phosphene.roles.generate import Generation
+from phosphene.roles.once import OneShot
+from phosphene.roles.present import Presenter
+from phosphene.screen import HeadlessScreen
+from phosphene.settings import Settings
+from phosphene.stimulus import StimulusSet
+
+DEFAULT_REFRESH_RATE = 60.0
+
+
+@dataclass(frozen=True)
+class House:
+    """What the roles of one session have in common."""
+
+    settings: Settings
+    registry: Registry
+    folder: SessionFolder
+    clock: Clock
+
+    @cached_property
+    def stimuli(self) -> StimulusSet:
+        """The session's image set."""
+        return self.settings.stimuli.config.build(self.settings.cache)
+
+    @cached_property
+    def context(self) -> Context:
+        """What plugin objects are lent."""
+        settings = self.settings
+        return Context(self.stimuli, settings.seed, settings.cache, self.clock)
+
+    def build(self, name: str, emit: Callable[[Message], None]) -> Role:
+        """Return the role called ``name``; ``emit`` sends to the server while it is busy."""
+        if name not in ROLES:
+            raise PhospheneError(f"there is no role {name!r}; there are {', '.join(ROLES)}")
+        return ROLES[name](self, emit)
+
+    def reporting(self, task: str, emit: Callable[[Message], None]) -> Context:
+        """Return the context of a long task, whose progress is told to the server."""
+        return replace(self.context, progress=lambda done, text: emit(Progress(task, done, text)))
+
+
+Emit = Callable[[Message], None]
+
+
+def _acquisition(house: House, _emit: Emit) -> Role:
+    onsets: deque[Onset] = deque()
+    context = replace(house.context, onsets=onsets)
+    return Acquisition(house.settings.acquisition.config.build(context), onsets)
+
+
+def _presenter(house: House, _emit: Emit) -> Role:
+    rate = house.settings.screen.refresh_rate or DEFAULT_REFRESH_RATE
+    return Presenter(HeadlessScreen(house.clock, rate), house.stimuli, house.folder.onsets_file)
+
+
+def _decoder(house: House, _emit: Emit) -> Role:
+    return LiveDecoding(house.registry, house.context)
+
+
+def _generator(house: House, _emit: Emit) -> Role:
+    chosen = house.settings.generator
+    if chosen is None:
+        raise PhospheneError("the session file names no generator")
+    return Generation(chosen.config, house.context, house.folder.pictures)
+
+
+def _trainer(house: House, emit: Emit) -> Role:
+    context = house.reporting("train", emit)
+    return OneShot(lambda message: tasks.train(house.settings, house.registry, context, message))
+
+
+def _exporter(house: House, _emit: Emit) -> Role:
+    return OneShot(lambda message: tasks.export(house.settings, house.folder, message))
+
+
+def _reporter(house: House, emit: Emit) -> Role:
+    context = house.reporting("report", emit)
+    return OneShot(lambda message: tasks.report(house.registry, house.folder, context, message))
+
+
+ROLES: dict[str, Callable[[House, Emit], Role]] = {
+    "acquisition": _acquisition,
+    "presenter": _presenter,
+    "decoder": _decoder,
+    "generator": _generator,
+    "trainer": _trainer,
+    "exporter": _exporter,
+    "reporter": _reporter,
+}

@@ -1,0 +1,119 @@
+"""Decoding: the recorded chunks through the pipeline, each epoch to class probabilities."""
+
+from pathlib import Path
+
+import numpy as np
+
+from phosphene.bundle import Bundle, load_bundle
+from phosphene.clock import Clock
+from phosphene.epochs import Cut
+from phosphene.events import Onset
+from phosphene.interfaces import Context
+from phosphene.messages import (
+    Decoded,
+    DecoderReady,
+    LoadDecoder,
+    Message,
+    Prepare,
+    Ready,
+    Samples,
+    SegmentClosed,
+)
+from phosphene.pipeline import Pipeline
+from phosphene.registry import Registry
+from phosphene.roles import Outgoing
+from phosphene.signals import Epochs, Signal
+
+
+class LiveDecoding:
+    """Decodes the stimuli of feedback trials with the bundle it was told to load."""
+
+    idle = True
+
+    def __init__(self, registry: Registry, context: Context) -> None:
+        self._registry = registry
+        self._context = context
+        self._loaded: _LoadedBundle | None = None
+
+    def handle(self, message: Message) -> Outgoing:
+        """Load a bundle; follow the recording; decode what is complete."""
+        match message:
+            case Prepare():
+                return [("server", Ready("decoder"))]
+            case LoadDecoder():
+                return self._load(message)
+            case Samples() if self._loaded:
+                return self._loaded.feed(message)
+            case Onset(event="stimulus", phase="feedback") if self._loaded:
+                return self._loaded.mark(message)
+            case SegmentClosed() if self._loaded:
+                return self._loaded.close_segment()
+            case _:
+                return []
+
+    def poll(self, now: float) -> Outgoing:
+        """Do nothing: decoding is driven by samples, not by the clock."""
+        return []
+
+    def close(self) -> None:
+        """Do nothing: a decoder holds no device."""
+
+    def _load(self, message: LoadDecoder) -> Outgoing:
+        bundle = load_bundle(
+            Path(message.bundle), self._registry, self._context, message.sha256 or None
+        )
+        self._loaded = _LoadedBundle(bundle, bundle.pipeline(message.spec), self._context.clock)
+        return [("server", DecoderReady(bundle.sha256, bundle.decoder.classes))]
+
+
+class _LoadedBundle:
+    """A bundle at work on the running signal.
+
+    Decoding of a segment begins at its first sample and never after a gap, so that a replay of
+    the recording finds the same epochs.
+    """
+
+    def __init__(self, bundle: Bundle, pipeline: Pipeline, clock: Clock) -> None:
+        self._decoder = bundle.decoder
+        self._pipeline = pipeline
+        self._clock = clock
+        self._segment = ""
+        self._next_sample = 0
+
+    def feed(self, samples: Samples) -> Outgoing:
+        if samples.first == 0:
+            self._pipeline.open_segment()
+            self._segment = samples.segment
+        elif (samples.segment, samples.first) != (self._segment, self._next_sample):
+            self._segment = ""
+            return []
+        self._next_sample = samples.first + samples.data.shape[1]
+        self._pipeline.feed(Signal(samples.data, samples.stamps, samples.offset))
+        return self._decode()
+
+    def mark(self, onset: Onset) -> Outgoing:
+        if not self._segment:
+            return []
+        self._pipeline.mark(onset)
+        return self._decode()
+
+    def close_segment(self) -> Outgoing:
+        if self._segment:
+            self._pipeline.close_segment()
+        self._segment = ""
+        return []
+
+    def _decode(self) -> Outgoing:
+        return [("server", self._decoded(cut)) for cut in self._pipeline.cuts()]
+
+    def _decoded(self, cut: Cut) -> Decoded:
+        epochs = Epochs(cut.data[np.newaxis], self._pipeline.spec, self._pipeline.tmin)
+        decoding = self._decoder.decode(self._pipeline.transform(epochs))
+        return Decoded(
+            cut.onset,
+            self._decoder.classes,
+            tuple(float(p) for p in decoding.probabilities[0]),
+            self._segment,
+            cut.first_sample,
+            self._clock.now(),
+        )

@@ -1,0 +1,157 @@
+"""Presentation: the plan of a block on the frames of a screen, and an onset for each change.
+
+Nothing here waits for anybody: a picture that is not there when its frame is drawn is not shown.
+"""
+
+import math
+import os
+from pathlib import Path
+
+import msgspec
+
+from phosphene.errors import PhospheneError
+from phosphene.events import Block, Onset
+from phosphene.messages import (
+    AbortBlock,
+    EndOfBlock,
+    Failed,
+    Message,
+    Missing,
+    Prepare,
+    Quit,
+    Ready,
+    RunBlock,
+    ShowPicture,
+)
+from phosphene.roles import Outgoing
+from phosphene.screen import Black, Screen
+from phosphene.showing import Showing
+from phosphene.stimulus import StimulusSet
+from phosphene.timeline import timeline
+
+ASK_AGAIN = 1.0
+"""Seconds after which acquisition is asked again what it lacks."""
+
+
+class Presenter:
+    """Shows blocks; each poll is one frame.
+
+    Onsets are appended to the JSON lines file ``journal`` before they are sent.
+    """
+
+    def __init__(self, screen: Screen, stimuli: StimulusSet, journal: Path | None = None) -> None:
+        self._screen = screen
+        self._stimuli = stimuli
+        self._wnids = {image.id: image.wnid for image in stimuli.images}
+        self._journal = journal.open("ab", buffering=0) if journal else None
+        self._showing: Showing | None = None
+        self._flipped: float | None = None
+        self._ask_at = 0.0
+        self._failed = False
+
+    @property
+    def idle(self) -> bool:
+        """False from a block's cue until acquisition has confirmed its onsets."""
+        return self._showing is None
+
+    def handle(self, message: Message) -> Outgoing:
+        """Answer ``Prepare`` and blocks; keep pictures; send again what acquisition lacks."""
+        match message:
+            case Prepare():
+                return [("server", Ready("presenter", refresh_rate=self._screen.refresh_rate))]
+            case RunBlock():
+                return self._run(message)
+            case AbortBlock() | Quit() if self._showing:
+                self._showing.abort()
+            case ShowPicture() if self._showing:
+                self._showing.offer(message)
+            case Missing() if self._showing:
+                return self._reconcile(message, self._showing)
+            case _:
+                pass
+        return []
+
+    def poll(self, now: float) -> Outgoing:
+        """Draw and flip one frame; return the onset of what appeared with it."""
+        if self._screen.closed() and not self._failed:
+            return self._window_closed()
+        showing = self._showing
+        self._screen.show(showing.scene(self._next_flip(now)) if showing else Black())
+        flipped = self._screen.flip()
+        missed, self._flipped = self._missed(flipped), flipped
+        return self._after_flip(showing, flipped, missed) if showing else []
+
+    def close(self) -> None:
+        """Close the window and the journal."""
+        self._screen.close()
+        if self._journal:
+            self._journal.close()
+
+    def _run(self, run: RunBlock) -> Outgoing:
+        try:
+            if self._showing:
+                raise PhospheneError(f"block {self._showing.run.block.block} is still running")
+            steps = timeline(run.block, self._screen.refresh_rate)
+            self._screen.prepare(self._paths(run.block))
+        except PhospheneError as error:
+            return [("server", Failed("presenter", str(error)))]
+        self._ask_at = -math.inf
+        self._showing = Showing(run, steps, self._screen.refresh_rate, self._stimuli)
+        return []
+
+    def _paths(self, block: Block) -> dict[str, Path]:
+        for trial in block.trials:
+            wnid = self._wnids.get(trial.image, "no class")
+            if wnid != trial.wnid:
+                raise PhospheneError(
+                    f"block {block.block} shows {trial.image} as class {trial.wnid}; "
+                    f"in the stimulus set it is of {wnid}"
+                )
+        return {trial.image: self._stimuli.path(trial.image) for trial in block.trials}
+
+    def _next_flip(self, now: float) -> float:
+        rate = self._screen.refresh_rate
+        if self._flipped is None:
+            return now + 1 / rate
+        return self._flipped + max(1, math.ceil((now - self._flipped) * rate - 1e-6)) / rate
+
+    def _missed(self, flipped: float) -> int:
+        if self._flipped is None:
+            return 0
+        return max(0, round((flipped - self._flipped) * self._screen.refresh_rate) - 1)
+
+    def _after_flip(self, showing: Showing, flipped: float, missed: int) -> Outgoing:
+        onset = showing.flipped(flipped, missed)
+        if onset:
+            return self._send(showing, onset)
+        if showing.end is not None and flipped >= self._ask_at:
+            return self._ask(showing, flipped)
+        return []
+
+    def _send(self, showing: Showing, onset: Onset) -> Outgoing:
+        if self._journal:
+            self._journal.write(msgspec.json.encode(onset) + b"\n")
+        out: list[tuple[str, Message]] = [("acquisition", onset)]
+        if onset is showing.onsets[0]:
+            out.append(("server", showing.started(onset)))
+        return out
+
+    def _ask(self, showing: Showing, now: float) -> Outgoing:
+        if self._journal:
+            os.fsync(self._journal.fileno())
+        self._ask_at = now + ASK_AGAIN
+        return [("acquisition", EndOfBlock(showing.run.first_seq, showing.next_seq))]
+
+    def _reconcile(self, missing: Missing, showing: Showing) -> Outgoing:
+        if showing.end is None or missing.first_seq != showing.run.first_seq:
+            return []  # an answer to a question asked twice
+        if missing.seqs:
+            # Asked again a frame later, never in a circle of messages within one instant.
+            self._ask_at = showing.end
+            return [("acquisition", onset) for onset in showing.onsets if onset.seq in missing.seqs]
+        self._showing = None
+        return [("server", showing.done())]
+
+    def _window_closed(self) -> Outgoing:
+        self._failed, self._showing = True, None
+        return [("server", Failed("presenter", "the window was closed"))]

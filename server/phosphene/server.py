@@ -1,0 +1,213 @@
+"""The server: takes commands, publishes facts, starts and watches the session's processes."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import zmq
+
+from phosphene.bus import Bus, Keyring, receive, send
+from phosphene.clock import RealClock
+from phosphene.connection import (
+    Connection,
+    KeyPair,
+    new_keys,
+    runtime_folder,
+    write_connection,
+)
+from phosphene.messages import (
+    PROTOCOL,
+    Alive,
+    Command,
+    Failed,
+    Hello,
+    Message,
+    Peers,
+    Quit,
+    Ready,
+    Reply,
+    Stop,
+)
+from phosphene.processes import Child
+from phosphene.roles import Outgoing
+from phosphene.session import Session
+
+TURN = 20
+"""Milliseconds between two looks at the clock when no message comes."""
+HEARTBEAT = 0.5
+SILENCE = 30.0
+"""Seconds without a word after which a child counts as hung."""
+LONG_TASKS = ("trainer", "exporter", "reporter", "decoder", "generator")
+"""Roles that may be silent while they work; they are watched by their exit alone."""
+NEIGHBOURS = ("presenter", "decoder")
+"""Roles that speak to acquisition directly."""
+LAST_WORDS_OF_A_CHILD = 0.3
+"""Seconds in which what it sent before it ended may still arrive."""
+LAST_WORDS = 1.0
+"""Seconds that watchers get to read the end of a session."""
+
+
+class Server:
+    """Runs one session with real processes on the real clock."""
+
+    def __init__(self, session: Session, folder: Path, *, logs: Path) -> None:
+        self._session = session
+        self._folder = folder
+        self._logs = logs
+        self._server_keys, self._client_keys, self._family_keys = (new_keys() for _ in range(3))
+        keyring = Keyring(self._client_keys.public, self._family_keys.public)
+        self._bus = Bus(self._server_keys, keyring)
+        self._control, self._control_at = self._bus.bind(zmq.ROUTER)
+        self._facts, self._facts_at = self._bus.bind(zmq.PUB)
+        self._children: dict[str, Child] = {}
+        self._identities: dict[str, bytes] = {}
+        self._waiting: dict[str, list[Message]] = {}
+        self._leaving: set[str] = set()
+        self._peers: Peers | None = None
+        self._stop_asked = False
+        self._next_heartbeat = 0.0
+        runtime = runtime_folder()
+        self.connection_file = runtime / f"server-{folder.parent.name}-{folder.name}.json"
+        self._family_file = runtime / f"family-{folder.parent.name}-{folder.name}.json"
+        write_connection(self._connection(self._client_keys), self.connection_file)
+        write_connection(self._connection(self._family_keys), self._family_file)
+
+    def run(self) -> None:
+        """Return when the session is over and every child has ended."""
+        signal.signal(signal.SIGINT, self._ask_stop)
+        signal.signal(signal.SIGTERM, self._ask_stop)
+        clock = RealClock()
+        try:
+            while not self._session.over:
+                self._control.poll(TURN)
+                self._receive()
+                self._deliver(self._session.poll(clock.now()))
+                self._watch_children()
+                if self._stop_asked:
+                    self._stop_asked = False
+                    self._deliver(self._session.command(Stop())[1])
+            self._serve_last_questions()
+        finally:
+            self._shut_down()
+
+    def _ask_stop(self, *_signal: object) -> None:
+        self._stop_asked = True
+
+    def _serve_last_questions(self) -> None:
+        """Answer for a moment longer, so that nobody who watches misses the end."""
+        end = time.monotonic() + LAST_WORDS
+        while time.monotonic() < end:
+            self._deliver([("watchers", self._session.status)])
+            self._control.poll(TURN * 10)
+            self._receive()
+
+    def _connection(self, keys: KeyPair) -> Connection:
+        return Connection(
+            PROTOCOL,
+            os.getpid(),
+            self._control_at,
+            self._facts_at,
+            self._server_keys.public.decode(),
+            keys.public.decode(),
+            keys.secret.decode(),
+            str(self._folder),
+        )
+
+    # Messages in.
+
+    def _receive(self) -> None:
+        for identity, key, message in receive(self._control, self._complain, routed=True):
+            if key == self._family_keys.public:
+                self._from_child(identity, message)
+            elif isinstance(message, Command):
+                answer, outgoing = self._session.command(message)
+                send(self._control, answer, identity)
+                self._deliver(outgoing)
+            else:
+                refusal = Reply(ok=False, text=f"{type(message).__name__} is not a command")
+                send(self._control, refusal, identity)
+
+    def _from_child(self, identity: bytes, message: Message) -> None:
+        for child in self._children.values():
+            if self._identities.get(child.role) == identity:
+                child.heard = time.monotonic()
+        match message:
+            case Hello(role=role):
+                self._welcome(role, identity)
+            case Alive():
+                pass
+            case Ready(endpoints=endpoints) if endpoints:
+                self._introduce(Peers(endpoints))
+                self._deliver(self._session.handle(message))
+            case _:
+                self._deliver(self._session.handle(message))
+
+    def _welcome(self, role: str, identity: bytes) -> None:
+        self._identities[role] = identity
+        if self._peers and role in NEIGHBOURS:
+            send(self._control, self._peers, identity)
+        for message in self._waiting.pop(role, []):
+            send(self._control, message, identity)
+
+    def _introduce(self, peers: Peers) -> None:
+        self._peers = peers
+        for role in NEIGHBOURS:
+            if role in self._identities:
+                send(self._control, peers, self._identities[role])
+
+    # Messages out.
+
+    def _deliver(self, outgoing: Outgoing) -> None:
+        for recipient, message in outgoing:
+            if recipient == "watchers":
+                send(self._facts, message)
+            elif recipient in self._identities:
+                send(self._control, message, self._identities[recipient])
+                if isinstance(message, Quit):
+                    self._leaving.add(recipient)
+            else:
+                self._waiting.setdefault(recipient, []).append(message)
+                self._start(recipient)
+
+    def _start(self, role: str) -> None:
+        """Start the role's process at its first message, and never a second time."""
+        if role not in self._children:
+            self._children[role] = Child(role, self._family_file, self._logs / f"{role}.log")
+
+    # Children.
+
+    def _watch_children(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_heartbeat:
+            self._next_heartbeat = now + HEARTBEAT
+            for identity in self._identities.values():
+                send(self._control, Alive("server"), identity)
+        for role, child in list(self._children.items()):
+            if child.ended_since(now) > LAST_WORDS_OF_A_CHILD:
+                self._bury(role, child)
+            elif role not in LONG_TASKS and now - child.heard > SILENCE:
+                self._lost(role, f"no sign of life for {SILENCE:.0f} s")
+
+    def _bury(self, role: str, child: Child) -> None:
+        """Take note of a child's end; only one that was told to quit may end."""
+        del self._children[role]
+        self._identities.pop(role, None)
+        if role not in self._leaving:
+            self._lost(role, child.epitaph)
+
+    def _lost(self, role: str, why: str) -> None:
+        self._deliver(self._session.handle(Failed(role, why)))
+
+    def _shut_down(self) -> None:
+        for identity in self._identities.values():
+            send(self._control, Quit(), identity)
+        for child in self._children.values():
+            child.stop()
+        self._bus.close()
+        self.connection_file.unlink(missing_ok=True)
+        self._family_file.unlink(missing_ok=True)
+
+    def _complain(self, problem: str) -> None:
+        sys.stderr.write(f"dropped: {problem}\n")

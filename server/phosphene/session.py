@@ -1,0 +1,200 @@
+"""A session: the script that takes one subject through the protocol."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from phosphene import guard
+from phosphene.dataset.study import SessionFolder
+from phosphene.desk import Desk, EndedEarlyError, Script
+from phosphene.errors import PhospheneError
+from phosphene.events import Block
+from phosphene.journal import Journal
+from phosphene.messages import (
+    AbortBlock,
+    BlockDone,
+    CloseSegment,
+    DecoderReady,
+    Export,
+    Failed,
+    LoadDecoder,
+    OpenSegment,
+    Phase,
+    Prepare,
+    Quit,
+    Ready,
+    Reported,
+    RunBlock,
+    SegmentClosed,
+    SegmentOpen,
+    Train,
+    Trained,
+    WriteReport,
+)
+from phosphene.plan import Plan
+from phosphene.signals import SignalSpec
+from phosphene.states import Event, State
+
+START_TIME = 60.0
+"""Seconds that amplifier and screen may take to be found and checked."""
+CLOSE_TIME = 10.0
+LEAD = 1.0
+"""Seconds between the order for a phase's first block and its cue."""
+
+
+class Session(Desk):
+    """One session of one subject."""
+
+    _spec: SignalSpec
+    """What the amplifier delivers; known once the checks have passed."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: SessionFolder,
+        journal: Journal,
+        check_signal: Callable[[SignalSpec], object],
+        bundle: Path | None = None,
+    ) -> None:
+        self._check_signal = check_signal
+        self._bundle = str(bundle) if bundle else ""
+        self._bundle_sha256 = ""
+        self._clear_at = 0.0
+        self._segment_open = False
+        super().__init__(plan, folder, journal)
+
+    def _protocol(self) -> Script[None]:
+        try:
+            yield from self._check()
+            yield from self._expect_state(State.RESTING)
+            for phase in self._plan.protocol:
+                if phase == "train":
+                    yield from self._train()
+                elif phase != "report":
+                    yield from self._present(phase)
+            self._move(Event.CLOSE)
+        except EndedEarlyError:
+            self._move(Event.STOP)
+        except PhospheneError as error:
+            self._problem, self._failed = str(error), True
+            self._move(Event.STOP)
+        yield from self._close()
+
+    def _check(self) -> Script[None]:
+        """Start amplifier and screen, and whatever feedback will need; all must be well."""
+        waiting = {"acquisition", "presenter"}
+        if "feedback" in self._plan.protocol:
+            waiting |= {"decoder", "generator"}
+        for role in sorted(waiting):
+            self._send(role, Prepare())
+        while waiting:
+            ready = yield from self._expect(Ready, START_TIME, f"ready: {', '.join(waiting)}")
+            waiting.discard(ready.role)
+            if ready.spec:
+                self._spec = ready.spec
+        self._check_signal(self._spec)
+        if self._bundle:
+            yield from self._load_decoder()
+        self._move(Event.CHECKED)
+
+    def _present(self, phase: Phase) -> Script[None]:
+        """Show the runs of a phase, each recorded into a file of its own."""
+        self._clear_at = self._now + LEAD + self._plan.blocks[phase][0].cue
+        for run, blocks in self._plan.runs(phase):
+            yield from self._open_segment(phase, run)
+            for block in blocks:
+                self._ledger.begin(phase, block)
+                yield from self._show(phase, block)
+            # The last pause belongs to the recording.
+            yield from self._until(self._clear_at)
+            yield from self._close_segment()
+
+    def _show(self, phase: Phase, block: Block) -> Script[None]:
+        """Show a block until it was shown whole; an interrupted attempt is kept and marked."""
+        attempt = 1
+        while True:
+            yield from self._hold()
+            yield from self._guard()
+            if self._pausing:
+                continue
+            not_before = max(self._clear_at, self._now + block.cue)
+            order = RunBlock(phase, block, attempt, not_before, self._ledger.next_seq)
+            self._send("presenter", order)
+            self._block_open = True
+            done = yield from self._expect(BlockDone)
+            self._block_ended(done, block)
+            if not done.aborted:
+                return
+            attempt += done.n_trials > 0
+
+    def _block_ended(self, done: BlockDone, block: Block) -> None:
+        self._block_open = False
+        self._clear_at = done.end + block.pause
+        self._ledger.end(block, done)
+        if self._state is State.RUNNING:
+            self._move(Event.BLOCK_DONE)
+
+    def _hold(self) -> Script[None]:
+        """Wait while the operator has paused."""
+        if self._pausing:
+            self._move(Event.PAUSE)
+            yield from self._expect_state(State.RESTING)
+            self._clear_at = max(self._clear_at, self._now + LEAD)
+
+    def _guard(self) -> Script[None]:
+        """Pause, and say why, unless the EEG arrives and is on disk."""
+        before = self._ledger.recording
+        while self._ledger.recording is before:
+            yield
+        problem = guard.signal_problem(self._ledger.recording, before, self._now)
+        if not problem:
+            problem = guard.disk_problem(self._folder.path, self._spec, self._ledger.seconds_left)
+        if problem:
+            self._pause(problem)
+
+    def _open_segment(self, phase: Phase, run: int) -> Script[None]:
+        path = self._folder.new_segment(phase, self._plan.tasks[phase], run)
+        self._segment_open = True
+        self._send("acquisition", OpenSegment(phase, run, str(path)))
+        yield from self._expect(SegmentOpen, CLOSE_TIME, "samples from the amplifier")
+
+    def _close_segment(self) -> Script[None]:
+        self._send("acquisition", CloseSegment())
+        closed = yield from self._expect(SegmentClosed, CLOSE_TIME, "the recording to be closed")
+        self._segment_open = False
+        self._ledger.file(closed)
+        self._exports += 1
+        self._send("exporter", Export(closed.path))
+
+    def _train(self) -> Script[None]:
+        self._move(Event.TRAIN)
+        self._send("trainer", Train(str(self._folder.path)))
+        trained = yield from self._expect(Trained)
+        self._send("trainer", Quit())
+        self._bundle, self._bundle_sha256 = trained.bundle, trained.sha256
+        if "feedback" in self._plan.protocol:
+            yield from self._load_decoder()
+        self._move(Event.TRAINED)
+
+    def _load_decoder(self) -> Script[None]:
+        self._send("decoder", LoadDecoder(self._bundle, self._spec, self._bundle_sha256))
+        yield from self._expect(DecoderReady, START_TIME, "the decoder")
+
+    def _close(self) -> Script[None]:
+        """File what there is, whatever came before; a problem here is added to the others."""
+        try:
+            if self._block_open and not self._failed:
+                self._send("presenter", AbortBlock())
+                yield from self._expect(BlockDone, CLOSE_TIME, "the presenter to stop")
+            if self._segment_open:
+                yield from self._close_segment()
+            yield from self._exported()
+            if "report" in self._plan.protocol and self._ledger.recorded:
+                self._send("reporter", WriteReport(str(self._folder.path)))
+                yield from self._expect((Reported, Failed))
+        except PhospheneError as error:
+            self._problem = "; ".join(filter(None, (self._problem, str(error))))
+            self._failed = True
+
+    def _exported(self) -> Script[None]:
+        while self._exports:
+            yield

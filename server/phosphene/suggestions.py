@@ -1,0 +1,17 @@
+"""What to say about a name that does not exist."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def choices(name: object, known: Iterable[object], label: str = "allowed") -> str:
+    """Return the end of an error's text: the name that looks most alike, and all there are.
+
+    >>> choices("decodr", ["decoder", "generator"])
+    " (did you mean 'decoder'?); allowed: decoder, generator"
+    """
+    names = [str(each) for each in known]
+    hint = "".join(
+        f" (did you mean {match!r}?)" for match in get_close_matches(str(name), names, 1)
+    )
+    return f"{hint}; {label}: {', '.join(names) or 'none'}"
