@@ -1,11 +1,14 @@
 """The one clock: seconds of ``time.perf_counter``, which is LSL's ``local_clock``."""
 
 from time import perf_counter, sleep
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 
 class Clock(Protocol):
     """What a role's shell reads the time from; roles themselves are told the time."""
+
+    live: ClassVar[bool]
+    """Whether time passes by itself; if not, only a screen or the loop may sleep."""
 
     def now(self) -> float:
         """Return seconds on the LSL clock."""
@@ -19,6 +22,8 @@ class Clock(Protocol):
 class RealClock:
     """The computer's monotonic clock."""
 
+    live: ClassVar[bool] = True
+
     def now(self) -> float:
         """Return seconds on the LSL clock."""
         return perf_counter()
@@ -30,6 +35,8 @@ class RealClock:
 
 class VirtualClock:
     """A clock that jumps to wherever somebody sleeps until: as fast as the processor allows."""
+
+    live: ClassVar[bool] = False
 
     def __init__(self, start: float = 0.0) -> None:
         self._now = start

@@ -60,14 +60,14 @@ def convert(value: object, kind: type[T], path: Callable[[str], Path] = Path) ->
         return path(found)
 
     try:
-        return msgspec.convert(value, kind, dec_hook=other)
+        return msgspec.convert(value, kind, str_keys=True, dec_hook=other)
     except (msgspec.ValidationError, PhospheneError) as error:
         raise _field_error(str(error), value, kind) from None
 
 
 def to_plain(value: object) -> Any:  # noqa: ANN401
     """Return what ``convert`` makes the value from: mappings, lists, numbers and text."""
-    return msgspec.to_builtins(value, enc_hook=_text)
+    return msgspec.to_builtins(value, str_keys=True, enc_hook=_text)
 
 
 def _text(value: object) -> str:
@@ -79,7 +79,7 @@ def _text(value: object) -> str:
 def _field_error(message: str, value: object, kind: object) -> FieldError:
     """Translate msgspec's message, which ends with the place in the form `$.steps[0].low`."""
     text, *place = re.split(r" - at (?:`key` in )?`\$", message, maxsplit=1)
-    keys = tuple(_keys("".join(place)))
+    keys = tuple(_keys("".join(place).removesuffix("`")))
     found, types = _at(value, keys), _types(kind, keys)
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", text):
         return FieldError((*keys, unknown[1]), f"unknown key{choices(unknown[1], _fields(types))}")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from typing import TypeVar
 
 from phosphene.dataset.study import SessionFolder
+from phosphene.decodings import append_decoding
 from phosphene.errors import PhospheneError
 from phosphene.journal import Journal, StateChanged
 from phosphene.ledger import Ledger
@@ -66,7 +67,7 @@ class EndedEarlyError(Exception):
 class Desk(ABC):
     """Takes in commands and facts, and moves the script on."""
 
-    def __init__(self, plan: Plan, folder: SessionFolder, journal: Journal) -> None:
+    def __init__(self, plan: Plan, folder: SessionFolder, journal: Journal, now: float) -> None:
         self._plan = plan
         self._folder = folder
         self._journal = journal
@@ -74,7 +75,7 @@ class Desk(ABC):
         self._state = State.CONFIGURED
         self._problem = ""
         self._failed = False
-        self._now = float("-inf")
+        self._now = now
         self._out: list[tuple[str, Message]] = []
         self._block_open = False
         self._pausing = False
@@ -130,6 +131,7 @@ class Desk(ABC):
             case BlockStarted():
                 self._move(Event.BLOCK_STARTED)
             case Decoded():
+                append_decoding(self._folder.decodings_file, message)
                 self._send("generator", message)
                 self._send("watchers", message)
             case ShowPicture():
@@ -221,14 +223,20 @@ class Desk(ABC):
         while self._state is not state:
             yield
 
-    def _expect(
-        self, kind: type[M] | tuple[type[M], ...], within: float = float("inf"), what: str = ""
-    ) -> Script[M]:
-        """Wait for a message; ``PhospheneError`` when it does not come in time."""
+    def _await(self, kind: type[M] | tuple[type[M], ...], within: float) -> Script[M | None]:
+        """Wait for a message; None if it does not come in time."""
         deadline = self._now + within
-        while True:
+        while self._now <= deadline:
             message = yield
             if isinstance(message, kind):
                 return message
-            if self._now > deadline:
-                raise PhospheneError(f"waited {within:.0f} s for {what} in vain")
+        return None
+
+    def _expect(
+        self, kind: type[M] | tuple[type[M], ...], within: float = float("inf"), what: str = ""
+    ) -> Script[M]:
+        """Wait for a message; ``PhospheneError`` if it does not come in time."""
+        message = yield from self._await(kind, within)
+        if message is None:
+            raise PhospheneError(f"waited {within:.0f} s for {what} in vain")
+        return message

@@ -35,14 +35,19 @@ class VirtualLoop:
         """Return when the session is over."""
         try:
             while not self._session.over:
-                self._turn()
+                self.turn()
         finally:
-            for role in self._roles.values():
-                role.close()
+            self.close()
 
-    def _turn(self) -> None:
+    def close(self) -> None:
+        """Let every role flush and let go of its device."""
+        for role in self._roles.values():
+            role.close()
+
+    def turn(self) -> None:
+        """Give the session and each role one turn; move the clock on if no screen did."""
         now = self._clock.now()
-        self._deliver(self._session.poll(now))
+        self.deliver(self._session.poll(now))
         for name in ORDER:
             self._serve(name)
         if self._clock.now() == now:
@@ -54,7 +59,7 @@ class VirtualLoop:
             while inbox:
                 self._handle(name, inbox.popleft())
             if name in self._roles:
-                self._deliver(self._roles[name].poll(self._clock.now()))
+                self.deliver(self._roles[name].poll(self._clock.now()))
         except PhospheneError as error:
             inbox.clear()
             self._to_session(Failed(name, str(error)))
@@ -65,9 +70,10 @@ class VirtualLoop:
             return
         if name not in self._roles:
             self._roles[name] = self._build(name, self._to_session)
-        self._deliver(self._roles[name].handle(message))
+        self.deliver(self._roles[name].handle(message))
 
-    def _deliver(self, outgoing: Outgoing) -> None:
+    def deliver(self, outgoing: Outgoing) -> None:
+        """Put messages into the inboxes of their recipients."""
         for recipient, message in outgoing:
             if recipient == "server":
                 self._to_session(message)
@@ -79,4 +85,4 @@ class VirtualLoop:
                 self._inboxes["decoder"].append(message)
 
     def _to_session(self, message: Message) -> None:
-        self._deliver(self._session.handle(message))
+        self.deliver(self._session.handle(message))

@@ -56,7 +56,7 @@ class Manifest:
         self._contents: dict[str, Image] = {}
         header, *rows = self._text().removesuffix("\n").split("\n")
         if tuple(header.split("\t")) != COLUMNS:
-            self._refuse(1, "header", header.split("\t"), f"{', '.join(COLUMNS)}, tab separated")
+            self._refuse(1, "(header)", repr(header), f"{', '.join(COLUMNS)}, tab separated")
         for line, row in enumerate(rows, start=2):
             self._add(line, row.split("\t"))
         if not self.images:
@@ -76,7 +76,7 @@ class Manifest:
         for column, value in zip(COLUMNS, values, strict=True):
             pattern, allowed = _ALLOWED[column]
             if not (pattern.fullmatch(value) and value.isprintable()):
-                self._refuse(line, column, value, allowed)
+                self._refuse(line, column, repr(value), allowed)
         wnid, name, role, file, sha256, licence = values
         image = Image(file, wnid, "train" if role == "train" else "gallery", sha256, licence)
         self._check_unique(line, name, image)
@@ -88,10 +88,10 @@ class Manifest:
     def _check_unique(self, line: int, name: str, image: Image) -> None:
         known = self.classes.get(image.wnid, name)
         if name != known:
-            self._refuse(line, "name", name, f"{known!r}, as above for {image.wnid}")
+            self._refuse(line, "name", repr(name), f"{known!r}, as above for {image.wnid}")
         if image.id in self.images:
             where = self._lines[image.id]
-            self._refuse(line, "file", image.id, f"each file once; line {where} lists it too")
+            self._refuse(line, "file", repr(image.id), f"each file once; line {where} lists it too")
         # One picture under two names would leak from training into testing, or from the
         # gallery onto the screen.
         if same := self._contents.get(image.sha256):
@@ -103,12 +103,13 @@ class Manifest:
         parts = PurePosixPath(file)
         for part in [*parts.parents, parts]:
             if str(part) != "." and (folder / part).is_symlink():
-                self._refuse(line, "file", f"{part} is a symbolic link", "real files and folders")
+                self._refuse(
+                    line, "file", f"{str(part)!r}, a symbolic link", "real files and folders"
+                )
         if not (folder / file).is_file():
             self._refuse(line, "file", f"no file {file!r}", f"a file in {folder}")
 
-    def _refuse(self, line: int, column: str, found: object, allowed: str) -> NoReturn:
-        text = found if isinstance(found, str) and " " in found else repr(found)
+    def _refuse(self, line: int, column: str, found: str, allowed: str) -> NoReturn:
         raise PhospheneError(
-            f"{self._path}, line {line}, column {column}: found {text}; allowed: {allowed}"
+            f"{self._path}, line {line}, column {column}: found {found}; allowed: {allowed}"
         )

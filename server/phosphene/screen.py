@@ -1,21 +1,18 @@
 """What the subject can be shown, and the screens that show it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from phosphene.clock import Clock
 from phosphene.errors import PhospheneError
 
-MAX_PIXELS = 50_000_000
-MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
-"""Pillow's modes of 8 bits and less; deeper ones would be clipped without a word."""
+Pixels = NDArray[np.uint8]
+"""(height, width, 3), sRGB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +36,7 @@ class ImageScene:
 class PictureScene:
     """A generated picture."""
 
-    pixels: NDArray[np.uint8]
-    """(height, width, 3), sRGB."""
+    pixels: Pixels
 
 
 Scene = Black | Fixation | ImageScene | PictureScene
@@ -52,11 +48,8 @@ class Screen(Protocol):
     refresh_rate: float
     """Frames per second."""
 
-    def prepare(self, images: Mapping[str, Path]) -> None:
-        """Decode the images of the next block and forget those of the last.
-
-        Raises ``PhospheneError`` that names a file which cannot be shown.
-        """
+    def prepare(self, images: Iterable[tuple[str, Pixels]]) -> None:
+        """Take the images of the next block by id, one at a time; forget those of the last."""
         ...
 
     def show(self, scene: Scene) -> None:
@@ -76,61 +69,22 @@ class Screen(Protocol):
         ...
 
 
-def decode(path: Path) -> Image.Image:
-    """Return an image file as 8-bit RGB; transparency lies on black.
-
-    Raises ``PhospheneError`` that names the file and says what is wrong with it.
-    """
-    try:
-        with Image.open(path) as image:
-            _check(image, path)
-            return _to_rgb(image)
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
-        raise PhospheneError(f"{path}: cannot be shown: {error}") from error
-
-
-def _check(image: Image.Image, path: Path) -> None:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise PhospheneError(
-            f"{path}: {width} x {height} pixels; at most {MAX_PIXELS} pixels can be shown"
-        )
-    if image.mode not in MODES:
-        raise PhospheneError(
-            f"{path}: Pillow mode {image.mode}; possible: {', '.join(sorted(MODES))}"
-        )
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    black = Image.new("RGBA", image.size, "black")
-    return Image.alpha_composite(black, image.convert("RGBA")).convert("RGB")
-
-
 class HeadlessScreen:
-    """A screen that nobody sees: it flips on an exact grid of frames.
-
-    It decodes the images all the same, so that a rehearsal finds what a subject would run into.
-    """
+    """A screen that nobody sees: it flips on an exact grid of frames."""
 
     def __init__(self, clock: Clock, refresh_rate: float = 60.0) -> None:
         self.refresh_rate = refresh_rate
         self.scene: Scene = Black()
+        """What is on the screen."""
         self._drawn: Scene = self.scene
         self._clock = clock
         self._origin = clock.now()
         self._frame = 0
-        self._good: set[Path] = set()
         self._prepared: set[str] = set()
 
-    def prepare(self, images: Mapping[str, Path]) -> None:
-        """Decode each file once in a session."""
-        for path in images.values():
-            if path not in self._good:
-                decode(path)
-                self._good.add(path)
-        self._prepared = set(images)
+    def prepare(self, images: Iterable[tuple[str, Pixels]]) -> None:
+        """Remember the ids; a file that cannot be decoded is found in a rehearsal too."""
+        self._prepared = {image_id for image_id, _pixels in images}
 
     def show(self, scene: Scene) -> None:
         """Keep the scene for the next flip."""

@@ -37,8 +37,8 @@ from phosphene.states import Event, State
 START_TIME = 60.0
 """Seconds that amplifier and screen may take to be found and checked."""
 CLOSE_TIME = 10.0
-LEAD = 1.0
-"""Seconds between the order for a phase's first block and its cue."""
+PREPARATION = 1.0
+"""Seconds before its cue at which a block is ordered: its images are decoded in them."""
 
 
 class Session(Desk):
@@ -54,13 +54,14 @@ class Session(Desk):
         journal: Journal,
         check_signal: Callable[[SignalSpec], object],
         bundle: Path | None = None,
+        now: float = 0.0,
     ) -> None:
         self._check_signal = check_signal
         self._bundle = str(bundle) if bundle else ""
         self._bundle_sha256 = ""
         self._clear_at = 0.0
         self._segment_open = False
-        super().__init__(plan, folder, journal)
+        super().__init__(plan, folder, journal, now)
 
     def _protocol(self) -> Script[None]:
         try:
@@ -98,7 +99,7 @@ class Session(Desk):
 
     def _present(self, phase: Phase) -> Script[None]:
         """Show the runs of a phase, each recorded into a file of its own."""
-        self._clear_at = self._now + LEAD + self._plan.blocks[phase][0].cue
+        self._clear_at = self._now + PREPARATION + self._plan.blocks[phase][0].cue
         for run, blocks in self._plan.runs(phase):
             yield from self._open_segment(phase, run)
             for block in blocks:
@@ -113,6 +114,7 @@ class Session(Desk):
         attempt = 1
         while True:
             yield from self._hold()
+            yield from self._until(self._clear_at - block.cue - PREPARATION)
             yield from self._guard()
             if self._pausing:
                 continue
@@ -138,7 +140,7 @@ class Session(Desk):
         if self._pausing:
             self._move(Event.PAUSE)
             yield from self._expect_state(State.RESTING)
-            self._clear_at = max(self._clear_at, self._now + LEAD)
+            self._clear_at = max(self._clear_at, self._now + PREPARATION)
 
     def _guard(self) -> Script[None]:
         """Pause, and say why, unless the EEG arrives and is on disk."""
@@ -155,7 +157,9 @@ class Session(Desk):
         path = self._folder.new_segment(phase, self._plan.tasks[phase], run)
         self._segment_open = True
         self._send("acquisition", OpenSegment(phase, run, str(path)))
-        yield from self._expect(SegmentOpen, CLOSE_TIME, "samples from the amplifier")
+        while not (yield from self._await(SegmentOpen, CLOSE_TIME)):
+            self._pause("no EEG arrives; check the amplifier and its stream")
+            yield from self._hold()
 
     def _close_segment(self) -> Script[None]:
         self._send("acquisition", CloseSegment())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import environ
 from pathlib import Path
 
 from phosphene.errors import SettingsError
@@ -10,6 +11,8 @@ from phosphene.suggestions import choices
 
 FORMAT = 1
 """Version of the session file; changes when an old file would be misunderstood."""
+OPTIONAL = ("paradigm", "feedback", "generator", "bundle")
+"""Sections that a session can do without."""
 PRESETS = Path(__file__).parent / "presets"
 
 
@@ -65,6 +68,24 @@ def read_sections(source: str | Path) -> Sections:
     ``SettingsError``.
     """
     return _read(_find(source), ())
+
+
+def defaults() -> Sections:
+    """Return what holds where neither file nor option says anything."""
+    cache = Path(environ.get("XDG_CACHE_HOME") or "~/.cache") / "phosphene"
+    values: dict[str, object] = dict.fromkeys(OPTIONAL)
+    values |= {"decoder": "power-lr", "screen": {}, "clock": "real", "seed": 0}
+    values |= {"output": "phosphene-data", "cache": str(cache)}
+    sections = {name: Section(name, each, "default", Path.cwd()) for name, each in values.items()}
+    return sections | preprocessing("paper")
+
+
+def options(given: Mapping[str, object]) -> Sections:
+    """Return command line options as sections."""
+    return {
+        name: Section(name, str(each) if isinstance(each, Path) else each, f"--{name}", Path.cwd())
+        for name, each in given.items()
+    }
 
 
 def _by_name(folder: Path) -> dict[str, Path]:

@@ -1,20 +1,17 @@
 """The settings of a session, validated as a whole before anything starts."""
 
 import json
-import platform
 import re
-from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from os import environ
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import structs
 
-from phosphene.choice import Chosen, choose, plain
+from phosphene.choice import Chosen, choose, choose_steps, plain
 from phosphene.conversion import FieldError, convert, to_plain, under
 from phosphene.errors import SettingsError
 from phosphene.interfaces import (
@@ -27,9 +24,17 @@ from phosphene.interfaces import (
     StreamStepConfig,
 )
 from phosphene.registry import Registry
-from phosphene.session_file import FORMAT, Section, Sections, preprocessing, read_sections
-from phosphene.strict_yaml import read_yaml
+from phosphene.session_file import (
+    FORMAT,
+    OPTIONAL,
+    Section,
+    Sections,
+    defaults,
+    options,
+    read_sections,
+)
 from phosphene.suggestions import choices
+from phosphene.versions import versions
 
 __all__ = [
     "Chosen",
@@ -41,11 +46,15 @@ __all__ = [
     "load_settings",
     "plain",
     "read_resolved",
+    "resolve",
+    "resolved",
     "write_resolved",
 ]
 
 PhaseName = Literal["record", "train", "feedback", "report"]
 PHASES: tuple[PhaseName, ...] = get_args(PhaseName)
+_IDENTIFIERS = ("subject", "session")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9]{1,32}")
 
 
 class EpochSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,4 +119,182 @@ class Settings(msgspec.Struct, frozen=True):
     output: Path
     """The study's BIDS dataset."""
     cache: Path
-    seed: int
+    seed: Annotated[int, msgspec.Meta(ge=0)]
+
+    def __post_init__(self) -> None:
+        _identifier(self.subject)
+        _identifier(self.session)
+
+    @property
+    def plugins(self) -> tuple[Chosen[Any], ...]:
+        """Every plugin that takes part."""
+        chosen = (getattr(self, name) for name in _HOOKS)
+        return (*filter(None, chosen), *self.stream, *self.epochs.steps)
+
+
+_TYPES: dict[str, Any] = get_type_hints(Settings, include_extras=True)
+_HOOKS = {
+    "stimuli": "stimuli",
+    "acquisition": "acquisition",
+    "paradigm": "paradigm",
+    "feedback": "paradigm",
+    "decoder": "decoder",
+    "generator": "generator",
+}
+"""The hook behind each section that chooses one plugin."""
+
+
+def load_settings(
+    source: str | Path, registry: Registry, overrides: Mapping[str, object] = MappingProxyType({})
+) -> Settings:
+    """Return the settings of a preset or session file.
+
+    ``overrides`` are command line options: they replace sections of the same name; None is no
+    option; ``headless`` asks for a screen without a window and, where the source allows it, for
+    virtual time. Raises ``SettingsError`` with one line for each problem.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    headless = given.pop("headless", False)
+    sections = read_sections(source) | options(given)
+    return resolve(sections, registry, source, headless=bool(headless))
+
+
+def resolve(
+    sections: Sections, registry: Registry, source: str | Path, *, headless: bool = False
+) -> Settings:
+    """Return the settings that the sections of ``source`` stand for; errors as above."""
+    # What was written comes first, so that its errors do.
+    sections = sections | {name: each for name, each in defaults().items() if name not in sections}
+    settings = _settings(sections, registry, source)
+    if headless:
+        live = settings.acquisition.config.live
+        screen = structs.replace(settings.screen, kind="headless")
+        settings = structs.replace(settings, screen=screen, clock="real" if live else "virtual")
+    if problems := [str(sections[name].error(text)) for name, text in _conflicts(settings)]:
+        raise SettingsError("\n".join(problems))
+    return settings
+
+
+def resolved(settings: Settings) -> dict[str, Any]:
+    """Return every section with every value written out."""
+    return {name: _written(value) for name, value in structs.asdict(settings).items()}
+
+
+def write_resolved(settings: Settings, path: Path) -> None:
+    """Write every value of a session, and the versions of what runs it, as JSON."""
+    content = {
+        "format": FORMAT,
+        "versions": versions(),
+        "plugins": [{"name": p.name, "provenance": p.provenance} for p in settings.plugins],
+        "settings": resolved(settings),
+    }
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_resolved(path: Path, registry: Registry) -> Settings:
+    """Return what ``write_resolved`` was given; ``SettingsError`` if plugins no longer take it."""
+    try:
+        content = msgspec.json.decode(path.read_bytes(), type=_Resolved)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise SettingsError(f"{path}: not a file of resolved settings: {error}") from None
+    values = content.settings.items()
+    sections = {name: Section(name, value, str(path)) for name, value in values}
+    return _settings(sections, registry, path)
+
+
+class _Resolved(msgspec.Struct):
+    format: Literal[1]
+    settings: dict[str, Any]
+
+
+def _identifier(value: object) -> str:
+    """Return a subject's or session's id; ``7`` without quotes is meant as text."""
+    text = str(value) if type(value) is int else value
+    if not (isinstance(text, str) and _IDENTIFIER.fullmatch(text)):
+        raise FieldError((), f"expected 1 to 32 letters (a-z, A-Z) and digits, found {value!r}")
+    return text
+
+
+def _settings(sections: Sections, registry: Registry, source: str | Path) -> Settings:
+    problems = [f"{source}: {_missing(name)}" for name in _TYPES if name not in sections]
+    values: dict[str, Any] = {}
+    for section in sections.values():
+        try:
+            values[section.name] = _value(section, registry)
+        except FieldError as error:
+            problems.append(str(section.error(error.text, error.keys)))
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return Settings(**values)
+
+
+def _missing(name: str) -> str:
+    option = f" or give --{name}" if name in _IDENTIFIERS else ""
+    return f"{name}: missing; write it into the file{option}"
+
+
+def _value(section: Section, registry: Registry) -> object:
+    name, value = section.name, section.value
+    if name not in _TYPES:
+        known = ("format", "extends", "preprocessing", *_TYPES)
+        raise FieldError((), f"unknown key{choices(name, known)}")
+    if value is None and name in OPTIONAL:
+        return None
+    if name in _HOOKS:
+        return choose(registry, _HOOKS[name], value, section.existing_path)
+    if name == "stream":
+        return choose_steps(registry, value, StreamStepConfig, section.existing_path)
+    if name == "epochs":
+        return _epochs(value, registry, section)
+    if name in _IDENTIFIERS:
+        return _identifier(value)
+    return convert(value, _TYPES[name], section.existing_path if name == "bundle" else section.path)
+
+
+def _epochs(value: object, registry: Registry, at: Section) -> EpochSettings:
+    given = dict(value) if isinstance(value, dict) else value
+    steps = given.pop("steps", []) if isinstance(given, dict) else []
+    epochs = convert(given, EpochSettings)
+    with under("steps"):
+        return structs.replace(
+            epochs, steps=choose_steps(registry, steps, EpochStepConfig, at.existing_path)
+        )
+
+
+def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield section and text for whatever does not go together."""
+    phases = settings.protocol
+    order = [PHASES.index(phase) for phase in phases]
+    if not phases or any(first >= second for first, second in pairwise(order)):
+        yield "protocol", f"expected some of {', '.join(PHASES)}, each once and in this order"
+    if "record" in phases and settings.paradigm is None:
+        yield "protocol", "record needs the section 'paradigm'"
+    if "train" in phases and "record" not in phases:
+        yield "protocol", "train needs 'record' before it"
+    if "feedback" in phases:
+        yield from _feedback_conflicts(settings)
+    if settings.clock == "virtual" and settings.acquisition.config.live:
+        yield "clock", f"the source {settings.acquisition.name!r} is live: it needs 'clock: real'"
+    if settings.clock == "virtual" and settings.screen.kind != "headless":
+        yield "clock", "virtual time needs the screen 'kind: headless'"
+
+
+def _feedback_conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
+    for name in ("feedback", "generator"):
+        if getattr(settings, name) is None:
+            yield "protocol", f"feedback needs the section {name!r}"
+    if "train" in settings.protocol and settings.bundle is not None:
+        yield "bundle", "give either this or 'train' in the protocol, not both"
+    if "train" not in settings.protocol and settings.bundle is None:
+        yield "protocol", "feedback needs 'train' before it, or a bundle trained earlier (--bundle)"
+
+
+def _written(value: object) -> object:
+    match value:
+        case Chosen():
+            return plain(value)
+        case EpochSettings():
+            return {name: _written(each) for name, each in structs.asdict(value).items()}
+        case tuple():
+            return [_written(each) for each in value]
+    return to_plain(value)

@@ -62,8 +62,9 @@ class StimulusSet:
             raise PhospheneError(f"cannot show {path}: {error}") from error
 
     def features(self, image_ids: Sequence[str]) -> NDArray[np.float32]:
-        """Return the built-in image descriptor (``phosphene.descriptor``), a row of unit length
-        for each image, shape (n_images, 240).
+        """Return the built-in image descriptor, shape (n_images, 240), rows of unit length.
+
+        What it measures is described in ``phosphene.descriptor``.
         """
         return np.stack([describe(self.pixels(image_id)) for image_id in image_ids])
 

@@ -10,8 +10,7 @@ def choices(name: object, known: Iterable[object], label: str = "allowed") -> st
     >>> choices("decodr", ["decoder", "generator"])
     " (did you mean 'decoder'?); allowed: decoder, generator"
     """
-    names = [str(each) for each in known]
-    hint = "".join(
-        f" (did you mean {match!r}?)" for match in get_close_matches(str(name), names, 1)
-    )
-    return f"{hint}; {label}: {', '.join(names) or 'none'}"
+    names = {str(each).lower(): str(each) for each in known}
+    alike = get_close_matches(str(name).lower(), names, n=1)
+    hint = f" (did you mean {names[alike[0]]!r}?)" if alike else ""
+    return f"{hint}; {label}: {', '.join(names.values()) or 'none'}"

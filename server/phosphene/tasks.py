@@ -10,7 +10,6 @@ from phosphene.journal import aborted_blocks
 from phosphene.messages import (
     Export,
     Exported,
-    Message,
     Reported,
     Train,
     Trained,
@@ -21,12 +20,8 @@ from phosphene.settings import Settings
 from phosphene.training import train_session
 
 
-def train(
-    settings: Settings, registry: Registry, context: Context, message: Message
-) -> Trained | None:
+def train(settings: Settings, registry: Registry, context: Context, message: Train) -> Trained:
     """Fit the session's decoder on what its ``record`` phase recorded."""
-    if not isinstance(message, Train):
-        return None
     folder = SessionFolder.at(Path(message.session))
     bundle = folder.new_bundle()
     sha256 = train_session(
@@ -40,17 +35,12 @@ def train(
     return Trained(str(bundle), sha256)
 
 
-def export(settings: Settings, folder: SessionFolder, message: Message) -> Exported | None:
+def export(settings: Settings, folder: SessionFolder, message: Export) -> Exported:
     """Make a BIDS run of one recorded segment."""
-    if not isinstance(message, Export):
-        return None
     return Exported(str(export_segment(folder, Path(message.path), settings)))
 
 
-def report(
-    registry: Registry, folder: SessionFolder, context: Context, message: Message
-) -> Reported | None:
+def report(registry: Registry, context: Context, message: WriteReport) -> Reported:
     """Evaluate the session and write its report."""
-    if not isinstance(message, WriteReport):
-        return None
+    folder = SessionFolder.at(Path(message.session))
     return Reported(str(write_report(folder, registry, context)))

@@ -4,7 +4,7 @@ Specification: https://github.com/sccn/xdf/wiki/Specifications. Of what it allow
 every length takes four bytes and every sample carries its stamp.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import IntEnum
 from struct import Struct
@@ -65,11 +65,14 @@ def sample_dtype(n_channels: int) -> np.dtype[np.void]:
 
 
 def file_header(session: Mapping[str, str]) -> bytes:
-    """Return the XML of the file header."""
+    """Return the XML of the file header; ``PhospheneError`` if XML cannot hold it."""
     info = ET.Element("info")
     _add(info, version="1.0")
     _add(ET.SubElement(ET.SubElement(info, "desc"), "session"), **session)
-    return _encode(info)
+    xml = _encode(info)
+    if not _reads_as(session, parse_file_header, xml):
+        raise PhospheneError(f"names and texts about the session must fit XML; found {session}")
+    return xml
 
 
 def parse_file_header(xml: bytes) -> dict[str, str]:
@@ -99,7 +102,7 @@ def eeg_header(spec: SignalSpec) -> bytes:
         _add(fiducial, label=name)
         _locate(fiducial, spec.positions[name])
     xml = _encode(info)
-    if not _says(xml, spec):
+    if not _reads_as(spec, parse_eeg_header, xml):
         names = ", ".join(map(repr, (*spec.channels, *spec.positions)))
         raise PhospheneError(
             f"channel names must be printable text and positions numbers; found {names}"
@@ -116,7 +119,11 @@ def parse_eeg_header(xml: bytes) -> SignalSpec:
         channels=tuple(_text(channel, "label") for channel in channels),
         types=tuple(_text(channel, "type").lower() for channel in channels),
         sfreq=float(_text(info, "nominal_srate")),
-        positions={_text(e, "label"): _position(e) for e in located if e.find("location")},
+        positions={
+            _text(element, "label"): _position(element)
+            for element in located
+            if element.find("location") is not None
+        },
     )
 
 
@@ -169,9 +176,9 @@ def _parse(xml: bytes) -> ET.Element:
         raise ValueError(str(error)) from None
 
 
-def _says(xml: bytes, spec: SignalSpec) -> bool:
+def _reads_as(value: object, parse: Callable[[bytes], object], xml: bytes) -> bool:
     try:
-        return parse_eeg_header(xml) == spec
+        return parse(xml) == value
     except ValueError:
         return False
 

@@ -121,7 +121,7 @@ def _headers(
     info, eeg = (data[head.start : head.stop] for head in heads[:2])
     try:
         return xdf.parse_file_header(info), xdf.parse_eeg_header(eeg), heads[-1].stop
-    except ValueError as error:
+    except (ValueError, PhospheneError) as error:
         raise PhospheneError(f"{path} is not a recording of Phosphene: {error}") from None
 
 

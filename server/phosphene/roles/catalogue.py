@@ -10,7 +10,7 @@ from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
 from phosphene.interfaces import Context
-from phosphene.messages import Message, Progress
+from phosphene.messages import Export, Message, Progress, Train, WriteReport
 from phosphene.registry import Registry
 from phosphene import tasks
 from phosphene.roles import Role
@@ -84,16 +84,18 @@ def _generator(house: House, _emit: Emit) -> Role:
 
 def _trainer(house: House, emit: Emit) -> Role:
     context = house.reporting("train", emit)
-    return OneShot(lambda message: tasks.train(house.settings, house.registry, context, message))
+    return OneShot(
+        Train, lambda order: tasks.train(house.settings, house.registry, context, order)
+    )
 
 
 def _exporter(house: House, _emit: Emit) -> Role:
-    return OneShot(lambda message: tasks.export(house.settings, house.folder, message))
+    return OneShot(Export, lambda order: tasks.export(house.settings, house.folder, order))
 
 
 def _reporter(house: House, emit: Emit) -> Role:
     context = house.reporting("report", emit)
-    return OneShot(lambda message: tasks.report(house.registry, house.folder, context, message))
+    return OneShot(WriteReport, lambda order: tasks.report(house.registry, context, order))
 
 
 ROLES: dict[str, Callable[[House, Emit], Role]] = {

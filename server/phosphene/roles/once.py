@@ -1,23 +1,28 @@
 """One-shot tasks: train, export, report. Each runs to its end inside ``handle``."""
 
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from phosphene.messages import Message
 from phosphene.roles import Outgoing
 
+M = TypeVar("M", bound=Message)
 
-class OneShot:
-    """Answers each request with its result; the work itself is a plain function."""
+
+class OneShot(Generic[M]):
+    """Answers each request of one kind with its result; the work itself is a plain function."""
 
     idle = True
 
-    def __init__(self, work: Callable[[Message], Message | None]) -> None:
+    def __init__(self, request: type[M], work: Callable[[M], Message]) -> None:
+        self._request = request
         self._work = work
 
     def handle(self, message: Message) -> Outgoing:
         """Do the work and send its result to the server."""
-        result = self._work(message)
-        return [("server", result)] if result is not None else []
+        if isinstance(message, self._request):
+            return [("server", self._work(message))]
+        return []
 
     def poll(self, now: float) -> Outgoing:
         """Do nothing: there is no work between requests."""

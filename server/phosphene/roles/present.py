@@ -5,6 +5,7 @@ Nothing here waits for anybody: a picture that is not there when its frame is dr
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,13 +19,12 @@ from phosphene.messages import (
     Message,
     Missing,
     Prepare,
-    Quit,
     Ready,
     RunBlock,
     ShowPicture,
 )
 from phosphene.roles import Outgoing
-from phosphene.screen import Black, Screen
+from phosphene.screen import Black, Pixels, Screen
 from phosphene.showing import Showing
 from phosphene.stimulus import StimulusSet
 from phosphene.timeline import timeline
@@ -61,7 +61,7 @@ class Presenter:
                 return [("server", Ready("presenter", refresh_rate=self._screen.refresh_rate))]
             case RunBlock():
                 return self._run(message)
-            case AbortBlock() | Quit() if self._showing:
+            case AbortBlock() if self._showing:
                 self._showing.abort()
             case ShowPicture() if self._showing:
                 self._showing.offer(message)
@@ -92,14 +92,14 @@ class Presenter:
             if self._showing:
                 raise PhospheneError(f"block {self._showing.run.block.block} is still running")
             steps = timeline(run.block, self._screen.refresh_rate)
-            self._screen.prepare(self._paths(run.block))
+            self._screen.prepare(self._images(run.block))
         except PhospheneError as error:
             return [("server", Failed("presenter", str(error)))]
         self._ask_at = -math.inf
         self._showing = Showing(run, steps, self._screen.refresh_rate, self._stimuli)
         return []
 
-    def _paths(self, block: Block) -> dict[str, Path]:
+    def _images(self, block: Block) -> Iterator[tuple[str, Pixels]]:
         for trial in block.trials:
             wnid = self._wnids.get(trial.image, "no class")
             if wnid != trial.wnid:
@@ -107,7 +107,8 @@ class Presenter:
                     f"block {block.block} shows {trial.image} as class {trial.wnid}; "
                     f"in the stimulus set it is of {wnid}"
                 )
-        return {trial.image: self._stimuli.path(trial.image) for trial in block.trials}
+        for image_id in dict.fromkeys(trial.image for trial in block.trials):
+            yield image_id, self._stimuli.pixels(image_id)
 
     def _next_flip(self, now: float) -> float:
         rate = self._screen.refresh_rate

@@ -1,0 +1,137 @@
+"""What a BIDS run says about itself beside its samples: the JSON files and the electrodes."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from phosphene.dataset.bids_events import COLUMNS
+from phosphene.dataset.xdf_reader import Segment
+from phosphene.signals import SignalSpec
+
+NOT_SAID = "n/a"
+FOR_THE_LAB_TO_FILL_IN = (
+    "InstitutionName",
+    "InstitutionAddress",
+    "InstitutionalDepartmentName",
+    "ManufacturersModelName",
+    "DeviceSerialNumber",
+    "CapManufacturer",
+    "CapManufacturersModelName",
+    "HardwareFilters",
+)
+LANDMARKS = {"nasion": "NAS", "lpa": "LPA", "rpa": "RPA"}
+"""Names that a spec's positions may hold beside channels, and what BIDS calls them."""
+HEAD_FRAME = (
+    "MNE's head frame: metres; the origin lies between the preauricular points, "
+    "x points to the right one, y to the nasion, z up"
+)
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What the recording itself does not say; ``n/a`` where nobody knows."""
+
+    task_description: str = NOT_SAID
+    instructions: str = NOT_SAID
+    """What the participant was told to do."""
+    power_line_freq: float | None = None
+    """50 or 60 Hz."""
+    reference: str = NOT_SAID
+    """Electrode or electrodes that the amplifier refers to."""
+    ground: str = NOT_SAID
+    placement: str = NOT_SAID
+    """Name of the montage, e.g. ``10-5``."""
+    manufacturer: str = NOT_SAID
+    """Of the amplifier."""
+    operating_system: str = f"{platform.system()} {platform.release().partition('-')[0]}"
+    """Of the computer that drove the screen."""
+    screen_software: tuple[str, str] = (NOT_SAID, NOT_SAID)
+    """Name and version of what drew on the screen."""
+    refresh_rate: float | None = None
+    """Of the screen, in Hz."""
+    resolution: tuple[int, int] | None = None
+    """Width and height of the screen in pixels."""
+    screen_lag: float = 0.0
+    """Measured seconds from flip to light; 0 says that onsets are flip times."""
+
+
+def complete(vhdr: Path, recording: Segment, info: RunInfo, source: Path) -> None:
+    """Add to the files that mne-bids wrote what it cannot know.
+
+    ``source`` is the recording's path within the study.
+    """
+    stem = vhdr.name.removesuffix("_eeg.vhdr")
+    _update(vhdr.with_suffix(".json"), _eeg(info, recording.spec, source))
+    events = vhdr.with_name(f"{stem}_events.json")
+    if events.exists():
+        _update(events, _events(info))
+    if recording.spec.positions:
+        _write_electrodes(vhdr.parent, stem.partition("_task-")[0], recording.spec)
+
+
+def _eeg(info: RunInfo, spec: SignalSpec, source: Path) -> dict[str, object]:
+    return {
+        **dict.fromkeys(FOR_THE_LAB_TO_FILL_IN, NOT_SAID),
+        "TaskDescription": info.task_description,
+        "Instructions": info.instructions,
+        "EEGReference": info.reference,
+        "EEGGround": info.ground,
+        "EEGPlacementScheme": info.placement,
+        "Manufacturer": info.manufacturer,
+        "SoftwareFilters": NOT_SAID,
+        "SoftwareVersions": f"Phosphene {version('phosphene')}",
+        # mne-bids writes MiscChannelCount, the name of older versions of BIDS.
+        "MISCChannelCount": spec.types.count("misc"),
+        "SourceFile": source.as_posix(),
+    }
+
+
+def _events(info: RunInfo) -> dict[str, object]:
+    name, release = info.screen_software
+    screen = {
+        "OperatingSystem": info.operating_system,
+        "SoftwareName": name,
+        "SoftwareVersion": release,
+        "ScreenRefreshRate": info.refresh_rate or NOT_SAID,
+        "ScreenResolution": info.resolution or NOT_SAID,
+    }
+    evidence = (
+        f"light: the flip of the screen plus a measured lag of {info.screen_lag} s"
+        if info.screen_lag
+        else "the flip of the screen; the time from there to light was not measured"
+    )
+    onset = COLUMNS["onset"] | {"Description": f"Start of the event, by {evidence}"}
+    return {**COLUMNS, "onset": onset, "StimulusPresentation": screen}
+
+
+def _write_electrodes(folder: Path, stem: str, spec: SignalSpec) -> None:
+    rows = [("name", "x", "y", "z")]
+    for name, kind in zip(spec.channels, spec.types, strict=True):
+        if kind == "eeg":
+            x, y, z = map(str, spec.positions.get(name, (NOT_SAID,) * 3))
+            rows.append((name, x, y, z))
+    text = "".join("\t".join(row) + "\n" for row in rows)
+    (folder / f"{stem}_space-CapTrak_electrodes.tsv").write_text(text, encoding="utf-8")
+    system = _system("EEG")
+    marks = {bids: spec.positions[n] for n, bids in LANDMARKS.items() if n in spec.positions}
+    if marks:
+        system |= {"AnatomicalLandmarkCoordinates": marks, **_system("AnatomicalLandmark")}
+    _update(folder / f"{stem}_space-CapTrak_coordsystem.json", system)
+
+
+def _system(of: str) -> dict[str, object]:
+    return {
+        f"{of}CoordinateSystem": "CapTrak",
+        f"{of}CoordinateSystemDescription": HEAD_FRAME,
+        f"{of}CoordinateUnits": "m",
+    }
+
+
+def _update(file: Path, fields: Mapping[str, object]) -> None:
+    """Add fields to a JSON file, or make it."""
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    text = json.dumps({**known, **fields}, indent=4, ensure_ascii=False) + "\n"
+    file.write_text(text, encoding="utf-8")

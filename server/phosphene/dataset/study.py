@@ -1,0 +1,244 @@
+"""Where everything lies: one BIDS dataset for a study, one folder for each of its sessions."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+from typing import NamedTuple
+
+from phosphene.dataset import description
+from phosphene.errors import PhospheneError
+
+ID = re.compile(r"[A-Za-z0-9]{1,32}")
+SEGMENT = re.compile(
+    r"sub-[^_]+_ses-[^_]+_task-(?P<task>[^_]+)_phase-(?P<phase>[^_]+)"
+    r"_run-(?P<run>\d+)_segment-(?P<number>\d+)\.xdf"
+)
+SESSION_PATTERN = "sourcedata/sub-*/ses-*"
+
+
+class SegmentName(NamedTuple):
+    """What the name of a recording says."""
+
+    task: str
+    phase: str
+    run: int
+    """Planned run; a run that was interrupted has several segments."""
+    number: int
+    """Counts all segments of the session from 1."""
+
+    @classmethod
+    def of(cls, path: Path) -> "SegmentName":
+        """Return what a file is called; ``PhospheneError`` if it is not a segment's name."""
+        match = SEGMENT.fullmatch(path.name)
+        if not match:
+            raise PhospheneError(
+                f"{path} is not named like a recording: sub-_ses-_task-_phase-_run-_segment-.xdf"
+            )
+        return cls(match["task"], match["phase"], int(match["run"]), int(match["number"]))
+
+
+@dataclass(frozen=True)
+class Study:
+    """One BIDS dataset."""
+
+    root: Path
+
+    def add_session(self, subject: str, session: str) -> "SessionFolder":
+        """Return the folder of a new session.
+
+        Raises ``PhospheneError`` for an unusable id, a folder that leads out of the study, or a
+        session that holds recordings already.
+        """
+        folder = SessionFolder(self.root, checked_id(subject), checked_id(session))
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self._lock():
+            folder.check_place()
+            if folder.path.is_dir() and folder.segments():
+                # A session that is running says so itself.
+                with folder.lock():
+                    raise PhospheneError(
+                        f"{folder.path} holds recordings already; choose another session id"
+                    )
+            folder.path.mkdir(parents=True, exist_ok=True)
+            folder.derivatives.mkdir(parents=True, exist_ok=True)
+            description.describe_study(self.root)
+            description.add_participant(self.root, subject)
+        return folder
+
+    def sessions(self) -> list["SessionFolder"]:
+        """Return the study's sessions, sorted by subject and session."""
+        found = sorted(self.root.glob(SESSION_PATTERN))
+        return [_session_folder(path) for path in found if path.is_dir()]
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        handle = os.open(self.root, os.O_RDONLY)
+        try:
+            flock(handle, LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+@dataclass(frozen=True)
+class SessionFolder:
+    """The paths of one session."""
+
+    study_root: Path
+    subject: str
+    session: str
+
+    @classmethod
+    def create(cls, root: Path, subject: str, session: str) -> "SessionFolder":
+        """Return the folder of a new session: see ``Study.add_session``."""
+        return Study(_absolute(root)).add_session(subject, session)
+
+    @classmethod
+    def at(cls, path: Path) -> "SessionFolder":
+        """Return the session that a folder of ``sourcedata``, or a study of one session, holds.
+
+        Raises ``PhospheneError`` if there is none, or more than one.
+        """
+        here = _absolute(path)
+        if here.is_dir() and here.match(SESSION_PATTERN):
+            return _session_folder(here)
+        sessions = Study(here).sessions()
+        if len(sessions) != 1:
+            names = ", ".join(str(folder.path.relative_to(here)) for folder in sessions)
+            raise PhospheneError(f"{path} is not a session; sessions in it: {names or 'none'}")
+        return sessions[0]
+
+    @property
+    def path(self) -> Path:
+        """The folder of the recordings."""
+        return self.study_root / "sourcedata" / self._branch
+
+    @property
+    def bids(self) -> Path:
+        """The folder of the BIDS runs."""
+        return self.study_root / self._branch
+
+    @property
+    def derivatives(self) -> Path:
+        """The folder of everything that is made from the recordings."""
+        return self.study_root / description.DERIVATIVES / self._branch
+
+    @property
+    def settings_file(self) -> Path:
+        """The resolved settings."""
+        return self.path / "settings.json"
+
+    @property
+    def journal_file(self) -> Path:
+        """What the server did."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def onsets_file(self) -> Path:
+        """The presenter's own record of what was shown."""
+        return self.path / "onsets.jsonl"
+
+    @property
+    def evaluation_file(self) -> Path:
+        """How well the session was decoded."""
+        return self.derivatives / "evaluation.json"
+
+    @property
+    def report_file(self) -> Path:
+        """The report for people."""
+        return self.derivatives / "report.html"
+
+    @property
+    def decodings_file(self) -> Path:
+        """The decoded trials."""
+        return self.derivatives / "decodings.tsv"
+
+    @property
+    def pictures(self) -> Path:
+        """The folder of the generated pictures."""
+        return self.derivatives / "pictures"
+
+    def new_segment(self, phase: str, task: str, run: int) -> Path:
+        """Return the name of the next recording, which does not exist yet."""
+        for label in (phase, task):
+            checked_id(label)
+        number = max((SegmentName.of(p).number for p in self.segments()), default=0) + 1
+        name = f"task-{task}_phase-{phase}_run-{run:02d}_segment-{number:02d}.xdf"
+        return self.path / f"sub-{self.subject}_ses-{self.session}_{name}"
+
+    def segments(self, phase: str | None = None) -> list[Path]:
+        """Return the recordings, of one phase or all, in the order in which they were made."""
+        ours = self.path.glob(f"sub-{self.subject}_ses-{self.session}_*_segment-*.xdf")
+        named = [(SegmentName.of(path), path) for path in ours]
+        chosen = [(name.number, path) for name, path in named if phase in (None, name.phase)]
+        return [path for _, path in sorted(chosen)]
+
+    def new_bundle(self) -> Path:
+        """Return the name of the next bundle's folder, which does not exist yet."""
+        number = max((_number(path) for path in self.bundles()), default=0) + 1
+        return self._bundles / f"bundle-{number:02d}"
+
+    def bundles(self) -> list[Path]:
+        """Return the folders of the bundles, oldest first."""
+        return sorted(self._bundles.glob("bundle-*"), key=_number)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep every other process out; ``PhospheneError`` names the one that is in."""
+        file = self.path / ".lock"
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            try:
+                flock(handle, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(handle, 32).decode()
+                raise PhospheneError(f"{self.path} is in use by process {holder}") from None
+            os.ftruncate(handle, 0)
+            os.write(handle, str(os.getpid()).encode())
+            yield
+        finally:
+            os.close(handle)
+
+    def check_place(self) -> None:
+        """Raise ``PhospheneError`` if a symbolic link leads out of the study's folders."""
+        root = self.study_root.resolve()
+        for path in (self.path, self.bids, self.derivatives):
+            if path.resolve() != root / path.relative_to(self.study_root):
+                raise PhospheneError(f"{path} leads through a symbolic link; only folders may be")
+
+    @property
+    def _branch(self) -> Path:
+        return Path(f"sub-{self.subject}", f"ses-{self.session}")
+
+    @property
+    def _bundles(self) -> Path:
+        return self.derivatives / "bundles"
+
+
+def checked_id(text: str) -> str:
+    """Return a subject, session or task id; ``PhospheneError`` if it is not one."""
+    if not ID.fullmatch(text):
+        raise PhospheneError(f"an id is 1 to 32 letters and digits (a-z, A-Z, 0-9); found {text!r}")
+    return text
+
+
+def _absolute(path: Path) -> Path:
+    """Return the path from the root, links left as they are."""
+    return Path(os.path.abspath(path))
+
+
+def _session_folder(path: Path) -> SessionFolder:
+    root, _, subject, session = path.parents[2], *path.parts[-3:]
+    folder = SessionFolder(
+        root, checked_id(subject.removeprefix("sub-")), checked_id(session.removeprefix("ses-"))
+    )
+    folder.check_place()
+    return folder
+
+
+def _number(bundle: Path) -> int:
+    return int(bundle.name.rpartition("-")[2])

@@ -1,0 +1,31 @@
+"""The table of decoded trials, one line a trial, written as they come."""
+
+import csv
+from pathlib import Path
+
+from phosphene.messages import Decoded
+
+FIELDS = ("phase", "run", "block", "attempt", "trial", "wnid", "image")
+
+
+def append_decoding(path: Path, decoded: Decoded) -> None:
+    """Add one trial to a TSV file; the first one writes the header.
+
+    Columns: the trial, ``onset``, ``decoded`` and ``latency`` in seconds, ``segment`` and
+    ``first_sample`` (so that a replay cuts the same epoch), and a probability for each wnid.
+    """
+    onset = decoded.onset
+    row = {name: getattr(onset, name) for name in FIELDS} | {
+        "onset": onset.time,
+        "decoded": decoded.decoded,
+        "latency": decoded.decoded - onset.time,
+        "segment": Path(decoded.segment).name,
+        "first_sample": decoded.first_sample,
+        **dict(zip(decoded.classes, decoded.probabilities, strict=True)),
+    }
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, row, delimiter="\t", lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)

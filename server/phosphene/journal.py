@@ -1,0 +1,125 @@
+"""The journal: what a session did, one JSON object a line, appended as it happens.
+
+It is what a report, an export and a resumed session go by. A line says when it was written, in
+UTC for people, and holds one message; times inside messages are seconds on the LSL clock.
+"""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from phosphene.errors import PhospheneError
+from phosphene.events import Onset
+from phosphene.messages import (
+    BlockDone,
+    BlockStarted,
+    Decoded,
+    DecoderReady,
+    Exported,
+    Failed,
+    Reported,
+    SegmentClosed,
+    SegmentOpen,
+    Trained,
+)
+from phosphene.states import State
+
+BlockKey = tuple[str, int, int, int]
+"""One attempt at a block: (phase, run, block, attempt)."""
+APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class StateChanged(msgspec.Struct, frozen=True, tag=True):
+    """The session moved on."""
+
+    time: float | None
+    """Seconds on the LSL clock; None before the session first looked at it."""
+    state: State
+    reason: str = ""
+
+
+Entry = (
+    StateChanged
+    | SegmentOpen
+    | SegmentClosed
+    | BlockStarted
+    | BlockDone
+    | Onset
+    | Trained
+    | DecoderReady
+    | Decoded
+    | Exported
+    | Reported
+    | Failed
+)
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line of the journal."""
+
+    written: datetime
+    entry: Entry
+
+
+class Journal:
+    """Appends to a journal; a line that a crash cut off is removed first."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, APPEND, 0o666)
+        os.ftruncate(self._file, len(_whole_lines(path)))
+
+    def append(self, entry: Entry) -> None:
+        """Add an entry; it is in the kernel's hands when this returns."""
+        line = memoryview(msgspec.json.encode(Line(datetime.now(UTC), entry)) + b"\n")
+        while line:
+            line = line[os.write(self._file, line) :]
+
+    def sync(self) -> None:
+        """Return when every entry would survive a power cut."""
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        """Finish the file; may be called again."""
+        if self._file >= 0:
+            self.sync()
+            os.close(self._file)
+            self._file = -1
+
+
+def read_journal(path: Path) -> tuple[Line, ...]:
+    """Return the lines of a journal, without a last one that a crash cut off.
+
+    Raises ``PhospheneError`` naming file and line for anything else that cannot be read.
+    """
+    lines = []
+    decoder = msgspec.json.Decoder(Line)
+    for number, text in enumerate(_whole_lines(path).splitlines(), start=1):
+        try:
+            lines.append(decoder.decode(text))
+        except msgspec.DecodeError as error:
+            raise PhospheneError(f"{path}, line {number}: {error}") from None
+    return tuple(lines)
+
+
+def aborted_blocks(path: Path) -> frozenset[BlockKey]:
+    """Return every attempt at a block that began and was not completed."""
+    begun: set[BlockKey] = set()
+    completed: set[BlockKey] = set()
+    for line in read_journal(path):
+        match line.entry:
+            case BlockStarted() as block:
+                begun.add(_key(block))
+            case BlockDone(aborted=aborted) as block:
+                (begun if aborted else completed).add(_key(block))
+    return frozenset(begun - completed)
+
+
+def _key(block: BlockStarted | BlockDone) -> BlockKey:
+    return (block.phase, block.run, block.block, block.attempt)
+
+
+def _whole_lines(path: Path) -> bytes:
+    text = path.read_bytes()
+    return text[: text.rfind(b"\n") + 1]
