@@ -113,7 +113,8 @@ class PsychoPyScreen:
     def _upload(self, pixels: Pixels) -> Any:  # noqa: ANN401
         height, width, _ = pixels.shape
         data = self._image.ImageData(width, height, "RGB", pixels.tobytes(), pitch=-3 * width)
-        return data.get_texture()
+        # A rectangle is no larger than the image: its edge does not blend with what lies beyond.
+        return data.get_texture(force_rectangle=True)
 
     def _draw_picture(self, pixels: Pixels) -> None:
         if self._picture is None or self._picture[0] is not pixels:

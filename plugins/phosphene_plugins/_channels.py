@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 from xml.etree import ElementTree as ET
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,10 +42,17 @@ class ChannelSettings(SourceConfig, frozen=True):
 
     labels: tuple[str, ...] | None = None
     """Channel names in the stream's order, in place of its own."""
-    types: dict[str, Type] = {}
+    types: dict[str, Type] = msgspec.field(default_factory=dict)
     """Channel type by name, in place of the stream's own."""
     units: Unit | None = None
     """Of the eeg, eog, emg and ecg channels, in place of the stream's own."""
+
+    def __post_init__(self) -> None:
+        labels = self.labels or ()
+        if twice := sorted({label for label in labels if labels.count(label) > 1}):
+            raise ValueError(f"labels must be unique; found twice: {', '.join(twice)}")
+        if not all(labels):
+            raise ValueError("labels must not be empty")
 
 
 @dataclass(frozen=True)
@@ -56,23 +64,15 @@ class Described:
     """What to multiply each channel by to get volts, shape (n_channels, 1); 1 for misc and stim."""
 
 
-def parse(xml: str) -> ET.Element:
-    """Return a stream's description; ``ValueError`` if it is no XML."""
-    try:
-        return ET.fromstring(xml)  # noqa: S314 (expat itself limits the expansion of entities)
-    except ET.ParseError as error:
-        raise ValueError(str(error)) from None
-
-
 def describe(info: ET.Element, settings: ChannelSettings, origin: str) -> Described:
     """Return channels, rate and gains of the stream whose ``<info>`` this is.
 
-    Raises ``PhospheneError`` that starts with ``origin`` and says what to write if the stream
-    does not tell names or units, or tells them wrong.
+    Raises ``PhospheneError`` that starts with ``origin``, and says what to write in the session
+    file if the stream does not tell names or units.
     """
     try:
         return _describe(info, settings)
-    except PhospheneError as error:
+    except (PhospheneError, ValueError) as error:
         raise PhospheneError(f"{origin}: {error}") from None
 
 
@@ -159,7 +159,9 @@ def _positions(channels: Sequence[ET.Element], labels: Sequence[str]) -> dict[st
     """Return what the stream tells of positions; nothing if they cannot be on a head."""
     located = [(each.find("location"), label) for each, label in zip(channels, labels, strict=True)]
     found = {label: _metres(place) for place, label in located if place is not None}
-    far = [label for label, place in found.items() if not HEAD[0] < np.hypot.reduce(place) < HEAD[1]]
+    far = [
+        label for label, place in found.items() if not HEAD[0] < np.hypot.reduce(place) < HEAD[1]
+    ]
     if far:
         logging.getLogger(__name__).warning(
             "positions in the stream are not used: %s is not on a head (millimetres expected)",

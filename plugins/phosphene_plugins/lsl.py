@@ -6,25 +6,28 @@
 import logging
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
-import msgspec
 import numpy as np
 
 from phosphene import Context, PhospheneError, Signal, Source, SourceConfig, hookimpl
-from phosphene_plugins._channels import ChannelSettings, Described, describe, parse
+from phosphene_plugins._channels import ChannelSettings, Described, describe
+
+if TYPE_CHECKING:
+    from pylsl import StreamInfo
 
 SEARCH = 1.0
-"""Seconds in which every outlet of a network has answered."""
+"""Seconds in which the outlets of a network have answered."""
 CHUNK = 0.01
 """Seconds of signal that are worth waking up for."""
 BUFFER = 1.0
-"""Seconds of signal that one read can return."""
+"""Seconds of signal that one read returns at most."""
 OFFSET_INTERVAL = 5.0
-"""Seconds between two looks at the clock offset; liblsl measures it as often."""
+"""Seconds between two looks at the clock offset; liblsl measures it about as often."""
 SAME_CLOCK = 1e-3
-"""Seconds by which LSL's clock may differ from ours; they are one clock, read one after the other."""
+"""Seconds by which LSL's clock may differ from Python's."""
 
 log = logging.getLogger(__name__)
 
@@ -36,83 +39,79 @@ def acquisition() -> Mapping[str, type[SourceConfig]]:
 
 
 class LslConfig(ChannelSettings, frozen=True):
-    """Which stream to read: every one of name, type and source_id that is given must match."""
+    """Which stream to read; of name, type and source_id, what is given must match."""
 
     name: str | None = None
-    type: str = "EEG"
+    type: str | None = "EEG"
     source_id: str | None = None
     timeout: float = 10.0
     """Seconds to look for the stream."""
     channels: int | None = None
-    """Expected number of channels."""
+    """Number of channels that the stream must have."""
     sfreq: float | None = None
-    """Expected nominal rate in Hz."""
+    """Nominal rate in Hz that the stream must have."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.timeout < float("inf"):
             raise ValueError(f"timeout must be above 0 s; found {self.timeout}")
 
     def build(self, context: Context) -> Source:
-        """Find and open the stream; ``PhospheneError`` says what else is visible."""
-        pylsl = _pylsl()
-        _check_clock(pylsl)
-        return LslSource(pylsl, _find(pylsl, self), self)
+        """Find and open the stream; ``PhospheneError`` lists the visible ones if it cannot."""
+        _check_library()
+        return LslSource(_find(self), self)
 
 
 class LslSource:
     """One inlet: raw stamps, samples in volts."""
 
-    # pylsl has no annotations of its own.
-    def __init__(self, pylsl: Any, found: Any, config: LslConfig) -> None:  # noqa: ANN401
-        self._pylsl = pylsl
-        self._stream = f"LSL stream {_identity(found)}"
-        self._inlet = pylsl.StreamInlet(found)
-        described = self._open(config)
+    def __init__(self, found: "StreamInfo", config: LslConfig) -> None:
+        from pylsl import StreamInlet
+
+        self._stream = f"LSL stream {found.name()!r} on {found.hostname()}"
+        self._inlet = StreamInlet(found)
+        try:
+            described = self._describe(self._inlet.info(config.timeout), config)
+            self._inlet.open_stream(config.timeout)
+            self._offset = float(self._inlet.time_correction(config.timeout))
+        except RuntimeError as error:
+            raise PhospheneError(f"{self._stream} does not answer: {error}") from None
+        self._next_offset = time.perf_counter() + OFFSET_INTERVAL
         self.spec = described.spec
         self._gains = described.gains
         self._chunk = max(1, round(CHUNK * self.spec.sfreq))
         n_times = max(self._chunk, round(BUFFER * self.spec.sfreq))
         self._buffer = np.empty((n_times, self.spec.n_channels), self._inlet.np_dtype)
 
-    def _open(self, config: LslConfig) -> Described:
-        try:
-            info = self._inlet.info(config.timeout)
-            described = self._check(info, config)
-            self._inlet.open_stream(config.timeout)
-            self._offset = self._inlet.time_correction(config.timeout)
-        except (self._pylsl.util.TimeoutError, self._pylsl.util.LostError) as error:
-            raise PhospheneError(f"{self._stream} is announced but sends nothing: {error}") from None
-        self._next_offset = time.perf_counter() + OFFSET_INTERVAL
-        return described
-
-    def _check(self, info: Any, config: LslConfig) -> Described:  # noqa: ANN401
-        if info.channel_format() == self._pylsl.cf_string:
+    def _describe(self, info: "StreamInfo", config: LslConfig) -> Described:
+        if self._inlet.np_dtype is None:
             raise PhospheneError(f"{self._stream} carries text, not samples")
         for field, found in (("channels", info.channel_count()), ("sfreq", info.nominal_srate())):
-            if (expected := getattr(config, field)) not in (None, found):
-                raise PhospheneError(f"{self._stream}: {field} is {found}, expected {expected}")
+            if getattr(config, field) not in (None, found):
+                expected = getattr(config, field)
+                raise PhospheneError(
+                    f"{self._stream}: expected {field} {expected:g}, found {found:g}"
+                )
         if not info.source_id():
-            log.warning(
-                "%s has no source_id: LSL cannot find it again after a lost connection",
-                self._stream,
-            )
+            log.warning("%s has no source_id: if it breaks off, LSL cannot resume it", self._stream)
         try:
-            return describe(parse(info.as_xml()), config, self._stream)
-        except ValueError as error:
-            raise PhospheneError(f"{self._stream} has unreadable metadata: {error}") from None
+            xml = ET.fromstring(info.as_xml())  # noqa: S314 (expat limits the expansion of entities)
+        except ET.ParseError as error:
+            raise PhospheneError(f"{self._stream} has broken metadata: {error}") from None
+        return describe(xml, config, self._stream)
 
     def read(self, timeout: float) -> Signal | None:
-        """Return what has arrived: as soon as it is 10 ms of signal, or after ``timeout``.
+        """Return what has arrived: once it is 10 ms of signal, or after ``timeout``.
 
-        Raises ``PhospheneError`` if the stream is lost for good; one with a source_id is only
-        silent until it returns.
+        A stream with a source_id that breaks off is silent until it returns; ``PhospheneError``
+        if it has none.
         """
         try:
             samples, stamps = self._inlet.pull_chunk(
                 timeout, len(self._buffer), self._buffer, self._chunk, as_numpy=True
             )
-        except self._pylsl.util.LostError:
-            raise PhospheneError(f"{self._stream} was lost and has no source_id to find it by") from None
+        except RuntimeError as error:
+            raise PhospheneError(f"{self._stream} broke off: {error}") from None
         if len(stamps) == 0:
             return None
         data = np.empty((self.spec.n_channels, len(stamps)), np.float32)
@@ -124,11 +123,11 @@ class LslSource:
         if now >= self._next_offset:
             self._next_offset = now + OFFSET_INTERVAL
             try:
-                # liblsl measures in a thread of its own; 0 s asks only for what it has.
-                self._offset = self._inlet.time_correction(0.0)
-            except self._pylsl.util.TimeoutError:
-                log.info("%s: no new clock offset yet", self._stream)
-        return float(self._offset)
+                # liblsl measures in a thread of its own; 0 s asks for what it has.
+                self._offset = float(self._inlet.time_correction(0.0))
+            except RuntimeError as error:
+                log.info("%s: the clock offset stays %g s: %s", self._stream, self._offset, error)
+        return self._offset
 
     def close(self) -> None:
         """Disconnect."""
@@ -138,54 +137,72 @@ class LslSource:
 
 def visible_streams() -> str:
     """Return one line for each LSL stream that this computer sees."""
-    return _listed(_pylsl().resolve_streams(SEARCH))
+    _check_library()
+    from pylsl import resolve_streams
+
+    return _visible(resolve_streams(SEARCH))
 
 
-def _pylsl() -> Any:  # noqa: ANN401
+def _check_library() -> None:
+    """Raise ``PhospheneError`` unless pylsl works and its clock is ours."""
     try:
         import pylsl
     except ImportError:
-        raise PhospheneError(
-            "the source 'lsl' needs pylsl: pip install 'phosphene[lsl]'"
-        ) from None
+        raise PhospheneError("the source 'lsl' needs pylsl: pip install 'phosphene[lsl]'") from None
     except RuntimeError as error:
-        raise PhospheneError(f"pylsl cannot load its library liblsl: {error}") from None
-    return pylsl
-
-
-def _check_clock(pylsl: Any) -> None:  # noqa: ANN401
-    before, lsl, after = time.perf_counter(), pylsl.local_clock(), time.perf_counter()
-    if not before - SAME_CLOCK <= lsl <= after + SAME_CLOCK:
+        raise PhospheneError(f"pylsl cannot load the library liblsl: {error}") from None
+    before, now, after = time.perf_counter(), pylsl.local_clock(), time.perf_counter()
+    if not before - SAME_CLOCK <= now <= after + SAME_CLOCK:
         raise PhospheneError(
-            f"LSL's clock says {lsl:.3f} s where Python's says {before:.3f} s: with this liblsl "
-            f"({pylsl.library_info()}) onsets and samples cannot be brought together"
+            f"LSL's clock says {now:.3f} s and Python's {before:.3f} s: this liblsl "
+            f"({pylsl.library_info()}) cannot time samples on the clock of the onsets"
         )
 
 
-def _find(pylsl: Any, config: LslConfig) -> Any:  # noqa: ANN401
-    wanted = {field: getattr(config, field) for field in ("name", "type", "source_id")}
-    wanted = {field: value for field, value in wanted.items() if value is not None}
+def _find(config: LslConfig) -> "StreamInfo":
+    from pylsl import resolve_streams
+
+    asked = {field: getattr(config, field) for field in ("name", "type", "source_id")}
+    asked = {field: value for field, value in asked.items() if value is not None}
+    words = "".join(f" with {field} {value!r}" for field, value in asked.items())
+    visible: list[StreamInfo] = []
     end = time.perf_counter() + config.timeout
-    matching: list[Any] = []
-    while not matching and (left := end - time.perf_counter()) > 0:
-        visible = pylsl.resolve_streams(min(SEARCH, left))
-        matching = [s for s in visible if all(getattr(s, f)() == v for f, v in wanted.items())]
-    if len(matching) == 1:
-        return matching[0]
-    asked = " and ".join(f"{field} {value!r}" for field, value in wanted.items())
-    if matching:
-        raise PhospheneError(
-            f"{len(matching)} LSL streams have {asked}; choose one by 'name' or 'source_id', "
-            f"or stop the others:\n{_listed(matching)}"
-        )
-    raise PhospheneError(
-        f"no LSL stream has {asked} (looked for {config.timeout:g} s). {_listed(visible)}"
+    while (left := end - time.perf_counter()) > 0:
+        visible = resolve_streams(min(SEARCH, left))
+        matching = [each for each in visible if _has(each, asked)]
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            raise PhospheneError(
+                f"{len(matching)} LSL streams{words}; give the 'name' or 'source_id' of one, or "
+                f"stop the others:\n{_listed(matching)}"
+            )
+    raise PhospheneError(f"no LSL stream{words} within {config.timeout:g} s. {_visible(visible)}")
+
+
+def _has(info: "StreamInfo", asked: Mapping[str, str]) -> bool:
+    return all(getattr(info, field)() == value for field, value in asked.items())
+
+
+def _visible(streams: Iterable["StreamInfo"]) -> str:
+    if listed := _listed(streams):
+        return f"Visible LSL streams:\n{listed}"
+    return (
+        "No LSL stream is visible: does the amplifier's program run, on this network, "
+        "and does the firewall let it through?"
     )
 
 
-def _listed(streams: Any) -> str:  # noqa: ANN401
-    ...
+def _listed(streams: Iterable["StreamInfo"]) -> str:
+    return "\n".join(sorted(map(_line, streams)))
 
 
-def _identity(info: Any) -> str:  # noqa: ANN401
-    return f"{info.name()!r} on {info.hostname()}"
+def _line(info: "StreamInfo") -> str:
+    return (
+        f"  name {info.name()!r}, type {info.type()!r}, source_id {info.source_id()!r}, "
+        f"host {info.hostname()!r}, {info.channel_count()} channels, {info.nominal_srate():g} Hz"
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{visible_streams()}\n")

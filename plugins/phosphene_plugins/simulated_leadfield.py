@@ -17,7 +17,7 @@ REFERENCE = "FCz"
 GROUND = "Fpz"
 CAPS = (32, 64, 128)
 """The montage's first 32 and 64 electrodes are the maker's smaller caps."""
-N_DIPOLES = 120
+N_DIPOLES = 80
 DEPTH = 0.80
 """Distance of the dipoles from the centre, in radii of the head: the brain ends at 0.90."""
 
@@ -60,7 +60,7 @@ class Head:
 
 
 def load_head() -> Head:
-    """Return the head that ships with the package: 128 electrodes, 120 dipoles."""
+    """Return the head that ships with the package: 128 electrodes, 80 dipoles."""
     with files("phosphene_plugins").joinpath(FILE).open("rb") as file:
         data = np.load(file, allow_pickle=False)
         return Head(

@@ -1,11 +1,12 @@
 """The simulated subject as a source: ongoing activity, and responses to what is on the screen."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from phosphene import Context, Onset, PhospheneError, Signal, SignalSpec
-from phosphene_plugins.simulated_activity import Activity, Samples
+from phosphene_plugins.simulated_activity import Activity, Frame, Samples
 from phosphene_plugins.simulated_leadfield import load_head
 from phosphene_plugins.simulated_response import Responses, make_code
 from phosphene_plugins.simulated_settings import SubjectSettings
@@ -77,36 +78,51 @@ class SimulatedSubject:
 
 
 class _Tape:
-    """The samples that exist: made ahead of what is played, kept a little longer."""
+    """The frames that exist: made ahead of what is played, kept a little longer."""
 
     def __init__(self, activity: Activity, history: int) -> None:
         self._activity, self._history = activity, history
-        self._first = 0
-        first = activity.frame()
-        self._signal, self._band, self._gain = first.signal, first.band, first.gain
+        self._frames: dict[int, Frame] = {}
+        self._made = 0
 
     def play(self, start: int, end: int) -> Samples:
         """Return samples as the electrodes give them; what is older may be forgotten."""
-        self._extend(end, keep=start - self._history)
-        piece = slice(start - self._first, end - self._first)
-        return self._signal[:, piece] * self._gain[:, piece]
+        n_channels = len(self._frame(start // self._activity.n_times).signal)
+        played = np.empty((n_channels, end - start), dtype=np.float32)
+        for frame, source, target in self._overlaps(start, end):
+            np.multiply(frame.signal[:, source], frame.gain[:, source], out=played[:, target])
+        self._forget(end - self._history)
+        return played
 
     def add(self, start: int, onset: Onset, responses: Responses) -> None:
         """Add the response to an onset, unless it is too old to matter."""
-        if start < self._first:
+        if start < min(self._frames, default=0) * self._activity.n_times:
             return
-        self._extend(start + responses.n_times, keep=self._first)
-        begin = start - self._first
-        piece = slice(begin, begin + responses.n_times)
-        self._signal[:, piece] += responses(onset, self._band[:, piece])
+        overlaps = list(self._overlaps(start, start + responses.n_times))
+        band = np.hstack([frame.band[:, source] for frame, source, _target in overlaps])
+        response = responses(onset, band)
+        for frame, source, target in overlaps:
+            frame.signal[:, source] += response[:, target]
 
-    def _extend(self, end: int, keep: int) -> None:
-        missing = end - self._first - self._signal.shape[1]
-        if missing <= 0:
-            return
-        old = slice(max(0, keep - self._first), None)
-        frames = [self._activity.frame() for _ in range(-(-missing // self._activity.n_times))]
-        self._first += old.start
-        self._signal = np.hstack([self._signal[:, old], *(f.signal for f in frames)])
-        self._band = np.hstack([self._band[:, old], *(f.band for f in frames)])
-        self._gain = np.hstack([self._gain[:, old], *(f.gain for f in frames)])
+    def _overlaps(self, start: int, end: int) -> Iterator[tuple[Frame, slice, slice]]:
+        """Yield each frame that overlaps, the overlap within it, and within start to end."""
+        size = self._activity.n_times
+        for number in range(start // size, -(-end // size)):
+            first = number * size
+            low, high = max(start, first), min(end, first + size)
+            yield (
+                self._frame(number),
+                slice(low - first, high - first),
+                slice(low - start, high - start),
+            )
+
+    def _frame(self, number: int) -> Frame:
+        while self._made <= number:
+            self._frames[self._made] = self._activity.frame()
+            self._made += 1
+        return self._frames[number]
+
+    def _forget(self, before: int) -> None:
+        size = self._activity.n_times
+        for number in [n for n in self._frames if (n + 1) * size <= before]:
+            del self._frames[number]

@@ -64,8 +64,11 @@ class Showing:
             self._enter(self._following())
         return self._scene
 
-    def flipped(self, time: float, missed: int) -> Onset | None:
-        """Take note of a flip after ``missed`` frames; return the onset if one came with it."""
+    def flipped(self, time: float, frame: float, missed: int) -> Onset | None:
+        """Take note of a flip; return the onset if one came with it.
+
+        The flip returned at ``time``, for the frame at ``frame``, after ``missed`` frames.
+        """
         if self._index < 0:
             return None
         self._late += missed
@@ -74,7 +77,7 @@ class Showing:
             return None
         self._changed = False
         step, planned = self._steps[self._index], self._planned(self._index)
-        self._move_plan(step, time)
+        self._move_plan(step, frame)
         match step.kind:
             case "end":
                 self.end = time
@@ -138,10 +141,10 @@ class Showing:
     def _planned(self, index: int) -> float:
         return (self._start or 0.0) + self._steps[index].frame / self._rate
 
-    def _move_plan(self, step: Step, time: float) -> None:
+    def _move_plan(self, step: Step, frame: float) -> None:
         over = self._planned(self._index) + (step.n_frames - 0.5) / self._rate
-        if self._index == 0 or (step.kind != "end" and time > over):
-            self._start = time - step.frame / self._rate
+        if self._index == 0 or (step.kind != "end" and frame > over):
+            self._start = frame - step.frame / self._rate
 
     def _onset(self, event: EventKind, step: Step, time: float, planned: float) -> Onset:
         wnid, image, sha256 = self._identity(step)

@@ -12,6 +12,7 @@ import msgspec
 
 from phosphene.errors import PhospheneError
 from phosphene.events import Block, Onset
+from phosphene.frame_grid import FrameGrid
 from phosphene.messages import (
     AbortBlock,
     EndOfBlock,
@@ -45,7 +46,7 @@ class Presenter:
         self._wnids = {image.id: image.wnid for image in stimuli.images}
         self._journal = journal.open("ab", buffering=0) if journal else None
         self._showing: Showing | None = None
-        self._flipped: float | None = None
+        self._grid = FrameGrid(screen.refresh_rate)
         self._ask_at = 0.0
         self._failed = False
 
@@ -76,9 +77,9 @@ class Presenter:
         if self._screen.closed() and not self._failed:
             return self._window_closed()
         showing = self._showing
-        self._screen.show(showing.scene(self._next_flip(now)) if showing else Black())
+        self._screen.show(showing.scene(self._grid.next_after(now)) if showing else Black())
         flipped = self._screen.flip()
-        missed, self._flipped = self._missed(flipped), flipped
+        missed = self._grid.flipped(flipped)
         return self._after_flip(showing, flipped, missed) if showing else []
 
     def close(self) -> None:
@@ -110,19 +111,8 @@ class Presenter:
         for image_id in dict.fromkeys(trial.image for trial in block.trials):
             yield image_id, self._stimuli.pixels(image_id)
 
-    def _next_flip(self, now: float) -> float:
-        rate = self._screen.refresh_rate
-        if self._flipped is None:
-            return now + 1 / rate
-        return self._flipped + max(1, math.ceil((now - self._flipped) * rate - 1e-6)) / rate
-
-    def _missed(self, flipped: float) -> int:
-        if self._flipped is None:
-            return 0
-        return max(0, round((flipped - self._flipped) * self._screen.refresh_rate) - 1)
-
     def _after_flip(self, showing: Showing, flipped: float, missed: int) -> Outgoing:
-        onset = showing.flipped(flipped, missed)
+        onset = showing.flipped(flipped, self._grid.frame, missed)
         if onset:
             return self._send(showing, onset)
         if showing.end is not None and flipped >= self._ask_at:
