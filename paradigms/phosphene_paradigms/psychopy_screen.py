@@ -12,9 +12,10 @@ import numpy as np
 import PIL.Image
 
 from phosphene import PhospheneError
-from phosphene.screen import Fixation, ImageScene, PictureScene, Pixels, Scene
+from phosphene.clock import RealClock
+from phosphene.screen import Fixation, HeadlessScreen, ImageScene, PictureScene, Pixels, Scene
 from phosphene.settings import ScreenSettings
-from phosphene_paradigms._pacing import Pacer, measure
+from phosphene_paradigms._vsync import measure
 
 CROSS_SIZE = 0.03
 """Arms of the fixation cross as a fraction of the screen's height."""
@@ -42,7 +43,7 @@ class PsychoPyScreen:
         self._cross = self._upload(_cross(round(CROSS_SIZE * self._height)))
         self._images: dict[str, Any] = {}
         self._picture: tuple[Pixels, Any] | None = None
-        self._pacer: Pacer | None = None
+        self._metronome: HeadlessScreen | None = None
         try:
             self.refresh_rate = self._settle(settings.refresh_rate)
         except PhospheneError:
@@ -70,9 +71,9 @@ class PsychoPyScreen:
 
     def flip(self) -> float:
         """Return when the buffers were swapped, in seconds on the LSL clock."""
-        if self._pacer:
+        if self._metronome:
             self._gl.glFinish()
-            self._pacer.wait()
+            self._metronome.flip()
         flipped = self._window.flip()
         # PsychoPy's clock has an origin, and perhaps a rate, of its own: only an age carries over.
         return float(perf_counter() - (self._clock.getTime() - flipped))
@@ -88,7 +89,7 @@ class PsychoPyScreen:
 
     def _settle(self, stated: float | None) -> float:
         """Return the refresh rate; from now on flips wait for the screen or for the clock."""
-        measured = measure(self.flip)
+        measured = measure(self.flip, RealClock())
         if measured.waits and stated and abs(measured.rate / stated - 1) > 0.01:
             raise PhospheneError(
                 f"screen.refresh_rate states {stated:g} Hz, but the screen flips at "
@@ -101,7 +102,7 @@ class PsychoPyScreen:
             )
         rate = stated or measured.rate
         if not measured.waits:
-            self._pacer = Pacer(rate)
+            self._metronome = HeadlessScreen(RealClock(), rate)
         return rate
 
     def _fit(self, pixels: Pixels) -> tuple[int, int]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SEARCH = 1.0
 """Seconds in which the outlets of a network have answered."""
+ANSWER = 10.0
+"""Seconds that a stream has to answer once it is found."""
 CHUNK = 0.01
 """Seconds of signal that are worth waking up for."""
 BUFFER = 1.0
@@ -71,17 +73,25 @@ class LslSource:
         self._stream = f"LSL stream {found.name()!r} on {found.hostname()}"
         self._inlet = StreamInlet(found)
         try:
-            described = self._describe(self._inlet.info(config.timeout), config)
-            self._inlet.open_stream(config.timeout)
-            self._offset = float(self._inlet.time_correction(config.timeout))
-        except RuntimeError as error:
-            raise PhospheneError(f"{self._stream} does not answer: {error}") from None
-        self._next_offset = time.perf_counter() + OFFSET_INTERVAL
+            described = self._open(config)
+        except BaseException:
+            self.close()
+            raise
         self.spec = described.spec
         self._gains = described.gains
         self._chunk = max(1, round(CHUNK * self.spec.sfreq))
         n_times = max(self._chunk, round(BUFFER * self.spec.sfreq))
         self._buffer = np.empty((n_times, self.spec.n_channels), self._inlet.np_dtype)
+
+    def _open(self, config: LslConfig) -> Described:
+        try:
+            described = self._describe(self._inlet.info(ANSWER), config)
+            self._inlet.open_stream(ANSWER)
+            self._offset = float(self._inlet.time_correction(ANSWER))
+        except RuntimeError as error:
+            raise PhospheneError(f"{self._stream} does not answer: {error}") from None
+        self._next_offset = time.perf_counter() + OFFSET_INTERVAL
+        return described
 
     def _describe(self, info: "StreamInfo", config: LslConfig) -> Described:
         if self._inlet.np_dtype is None:

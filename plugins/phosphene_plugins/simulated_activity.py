@@ -18,7 +18,7 @@ WARM_UP = 6
 """Frames until the slowest filter has forgotten that it started."""
 SLOWEST = 0.5
 """Hz below which ongoing activity grows no further."""
-EXPONENT = 1.3
+EXPONENT = 1.5
 """Ongoing power falls with frequency to this power (Donoghue et al. 2020 found 0.8 to 1.6)."""
 ALPHA_FREQUENCY = 10.0
 ALPHA_WIDTH = 1.5

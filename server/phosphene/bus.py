@@ -65,7 +65,7 @@ class Bus:
         socket.curve_server = True
         socket.curve_publickey, socket.curve_secretkey = self._own.public, self._own.secret
         socket.bind(endpoint)
-        return socket, socket.last_endpoint.decode()
+        return socket, str(socket.getsockopt_string(zmq.LAST_ENDPOINT))
 
     def connect(
         self, kind: zmq.SocketType, endpoint: str, server_key: bytes, identity: bytes = b""
@@ -117,10 +117,10 @@ def receive(
             frames = socket.recv_multipart(flags=zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return
-        identity = bytes(frames.pop(0)) if routed else b""
+        identity = frames.pop(0).bytes if routed else b""
         try:
             # Only a listening socket knows who connected; ZAP names them by their key.
             key = frames[0].get("User-Id") if routed and frames else ""
-            yield identity, str(key).encode(), wire.decode([f.buffer for f in frames])
+            yield identity, str(key).encode(), wire.decode([frame.buffer for frame in frames])
         except wire.WireError as error:
             on_error(str(error))

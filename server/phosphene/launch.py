@@ -40,6 +40,7 @@ def open_session(settings: Settings, registry: Registry, clock: Clock) -> Iterat
     """
     folder = SessionFolder.create(settings.output, settings.subject, settings.session)
     house = House(settings, registry, folder, clock)
+    house.stimuli.verify()
     plan = make_plan(settings, house.context)
 
     def check_signal(spec: SignalSpec) -> None:

@@ -46,10 +46,9 @@ class Child:
 
     def stop(self) -> None:
         """Wait for the process to end; make it, if it does not."""
-        for end in (lambda: None, self._process.terminate, self._process.kill):
-            end()
+        for insist in (self._process.terminate, self._process.kill):
             try:
                 self._process.wait(STOP_TIME)
             except subprocess.TimeoutExpired:
-                continue
-            return
+                insist()
+        self._process.wait()

@@ -39,6 +39,11 @@ class PictureScene:
     pixels: Pixels
 
 
+def is_picture(pixels: NDArray[np.generic]) -> bool:
+    """Return whether an array can be shown: (height, width, 3) of uint8, and not empty."""
+    return pixels.dtype == np.uint8 and pixels.shape[2:] == (3,) and pixels.size > 0
+
+
 Scene = Black | Fixation | ImageScene | PictureScene
 
 

@@ -88,6 +88,14 @@ def options(given: Mapping[str, object]) -> Sections:
     }
 
 
+def filled(sections: Sections, others: Sections) -> Sections:
+    """Return the sections, and behind them those of ``others`` that they lack.
+
+    Their order is that in which errors are told: what was written comes first.
+    """
+    return sections | {name: each for name, each in others.items() if name not in sections}
+
+
 def _by_name(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 

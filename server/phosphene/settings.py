@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
-from msgspec import structs
+from msgspec import Meta, structs
 
 from phosphene.choice import Chosen, choose, choose_steps, plain
 from phosphene.conversion import FieldError, convert, to_plain, under
@@ -30,6 +30,7 @@ from phosphene.session_file import (
     Section,
     Sections,
     defaults,
+    filled,
     options,
     read_sections,
 )
@@ -75,25 +76,15 @@ class ScreenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the subject sees the images."""
 
     kind: Literal["psychopy", "headless"] = "psychopy"
-    refresh_rate: float | None = None
+    refresh_rate: Annotated[float, Meta(gt=0)] | None = None
     """Frames per second; stated for a screen without vertical sync, otherwise measured."""
-    size: tuple[int, int] = (1024, 768)
+    size: tuple[Annotated[int, Meta(ge=1)], Annotated[int, Meta(ge=1)]] = (1024, 768)
     """Window size in pixels if not full screen."""
     fullscreen: bool = True
-    image_size: float = 0.6
+    image_size: Annotated[float, Meta(gt=0, le=1)] = 0.6
     """Height of an image as a fraction of the screen's height."""
-    lag: float = 0.0
+    lag: Annotated[float, Meta(ge=0)] = 0.0
     """Measured seconds from flip to light; 0 says that onsets are flip times, not light."""
-
-    def __post_init__(self) -> None:
-        if self.refresh_rate is not None and not self.refresh_rate > 0:
-            raise ValueError(f"refresh_rate must be above 0 Hz; found {self.refresh_rate}")
-        if min(self.size) < 1:
-            raise ValueError(f"size must be at least 1 x 1 pixel; found {self.size}")
-        if not 0 < self.image_size <= 1:
-            raise ValueError(f"image_size must be above 0 and at most 1; found {self.image_size}")
-        if not self.lag >= 0:
-            raise ValueError(f"lag must be 0 s or more; found {self.lag}")
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -119,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True):
     output: Path
     """The study's BIDS dataset."""
     cache: Path
-    seed: Annotated[int, msgspec.Meta(ge=0)]
+    seed: Annotated[int, Meta(ge=0)]
 
     def __post_init__(self) -> None:
         _identifier(self.subject)
@@ -163,8 +154,7 @@ def resolve(
     sections: Sections, registry: Registry, source: str | Path, *, headless: bool = False
 ) -> Settings:
     """Return the settings that the sections of ``source`` stand for; errors as above."""
-    # What was written comes first, so that its errors do.
-    sections = sections | {name: each for name, each in defaults().items() if name not in sections}
+    sections = filled(sections, defaults())
     settings = _settings(sections, registry, source)
     if headless:
         live = settings.acquisition.config.live

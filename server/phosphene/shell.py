@@ -152,7 +152,7 @@ def run_child(name: str, connection_file: Path, build: Build) -> int:
         try:
             role = build(_house(connection), shell.to_server)
             shell.run(role)
-        except PhospheneError as error:
+        except (PhospheneError, OSError) as error:
             shell.to_server(Failed(name, str(error)))
             return 1
         finally:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from phosphene.events import EventKind, Onset
 from phosphene.messages import BlockDone, BlockStarted, RunBlock, ShowPicture
-from phosphene.screen import Black, Fixation, ImageScene, PictureScene, Scene
+from phosphene.screen import Black, Fixation, ImageScene, PictureScene, Scene, is_picture
 from phosphene.stimulus import StimulusSet
 from phosphene.timeline import Step
 
@@ -50,10 +50,14 @@ class Showing:
         self._aborted = True
 
     def offer(self, picture: ShowPicture) -> None:
-        """Keep a picture if it was made for a trial of this very attempt."""
+        """Keep a picture if it was made for a trial of this very attempt, and can be shown.
+
+        Any other is answered by the fallback, and the trial's onset tells so.
+        """
         made_for = (picture.phase, picture.run, picture.block, picture.attempt)
         run = self.run
-        if made_for == (run.phase, run.block.run, run.block.block, run.attempt):
+        fits = made_for == (run.phase, run.block.run, run.block.block, run.attempt)
+        if fits and is_picture(picture.pixels):
             self._pictures[picture.trial] = picture
 
     def scene(self, due: float) -> Scene:

@@ -1,9 +1,10 @@
-"""The work of the one-shot roles: fit a decoder, make a BIDS run, write the report."""
+"""The work of the one-shot roles: fit a decoder, make a BIDS run, write the report.
+
+What only one of them needs is imported by it: acquisition's process loads this file too.
+"""
 
 from pathlib import Path
 
-from phosphene.analysis.report import write_report
-from phosphene.dataset.bids import export_segment
 from phosphene.dataset.study import SessionFolder
 from phosphene.interfaces import Context
 from phosphene.journal import aborted_blocks
@@ -18,16 +19,16 @@ from phosphene.messages import (
 from phosphene.registry import Registry
 from phosphene.settings import Settings
 from phosphene.training import train_session
+from phosphene.versions import versions
 
 
-def train(settings: Settings, registry: Registry, context: Context, message: Train) -> Trained:
+def train(settings: Settings, context: Context, message: Train) -> Trained:
     """Fit the session's decoder on what its ``record`` phase recorded."""
     folder = SessionFolder.at(Path(message.session))
     bundle = folder.new_bundle()
     sha256 = train_session(
         folder.segments("record"),
         settings,
-        registry,
         context,
         bundle,
         aborted_blocks(folder.journal_file),
@@ -37,10 +38,27 @@ def train(settings: Settings, registry: Registry, context: Context, message: Tra
 
 def export(settings: Settings, folder: SessionFolder, message: Export) -> Exported:
     """Make a BIDS run of one recorded segment."""
-    return Exported(str(export_segment(folder, Path(message.path), settings)))
+    from phosphene.dataset.bids import RunInfo, export_segment
+
+    screen = settings.screen
+    info = RunInfo(
+        screen_software=_screen_software(screen.kind),
+        refresh_rate=screen.refresh_rate,
+        resolution=screen.size,
+        screen_lag=screen.lag,
+    )
+    aborted = aborted_blocks(folder.journal_file)
+    return Exported(str(export_segment(folder, Path(message.path), info, aborted)))
 
 
 def report(registry: Registry, context: Context, message: WriteReport) -> Reported:
     """Evaluate the session and write its report."""
+    from phosphene.analysis.report import write_report
+
     folder = SessionFolder.at(Path(message.session))
     return Reported(str(write_report(folder, registry, context)))
+
+
+def _screen_software(kind: str) -> tuple[str, str]:
+    name = "psychopy" if kind == "psychopy" else "phosphene"
+    return name, versions().get(name, "n/a")

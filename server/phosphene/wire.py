@@ -38,7 +38,7 @@ def encode(message: Message) -> list[bytes | memoryview]:
     return frames
 
 
-def decode(frames: Sequence[bytes]) -> Message:
+def decode(frames: Sequence[bytes | memoryview]) -> Message:
     """Return the message; arrays are read-only views of their frames.
 
     Raises ``WireError`` for another version, an unknown type or field, or a wrong array size.
@@ -60,7 +60,7 @@ def decode(frames: Sequence[bytes]) -> Message:
     return message
 
 
-def _view(array: _Array, frames: Sequence[bytes]) -> np.ndarray:
+def _view(array: _Array, frames: Sequence[bytes | memoryview]) -> np.ndarray:
     if array.dtype not in DTYPES:
         raise ValueError(f"array type {array.dtype!r} is not one of {', '.join(sorted(DTYPES))}")
     if not 2 <= array.frame < len(frames) or any(n < 0 for n in array.shape):

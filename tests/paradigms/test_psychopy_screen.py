@@ -232,5 +232,14 @@ def test_without_a_display_the_error_names_the_way_out(tmp_path: Path) -> None:
     assert "set screen.kind to headless" in done.stderr
 
 
+def test_without_psychopy_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psychopy", None)
+    monkeypatch.setenv("PSYCHOPYNOPACKAGES", "1")
+    with pytest.raises(PhospheneError, match=r"pip install 'phosphene\[screen\]'"):
+        PsychoPyScreen(ScreenSettings(), tmp_path)
+
+
 if __name__ == "__main__":
     sys.stdout.write(json.dumps(scenario(Path(sys.argv[1]))))

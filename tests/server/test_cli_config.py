@@ -67,6 +67,13 @@ def test_an_unknown_preset_names_the_presets() -> None:
     assert "(did you mean 'interleaved'?); presets: brain2image, demo" in run.stderr
 
 
+def test_what_goes_wrong_on_the_way_is_told_from_bad_input(tmp_path: Path) -> None:
+    run = phosphene("status", "--connection", str(tmp_path / "nowhere"))
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "nowhere" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_show_writes_out_every_value_as_a_file_that_means_the_same(session: Path) -> None:
     options = ["--subject", "S01", "--session", "01"]
     run = phosphene("config", "show", str(session), *options)

@@ -359,6 +359,21 @@ def test_a_picture_for_another_trial_is_never_shown_in_this_one(
     assert not any(isinstance(scene, PictureScene) for _, scene in rig.frames)
 
 
+@pytest.mark.parametrize(
+    "pixels",
+    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)],
+    ids=["grey", "with alpha", "float"],
+)
+def test_what_is_no_picture_is_answered_by_the_fallback(
+    stimuli: StimulusSet, pixels: np.ndarray
+) -> None:
+    rig = Rig(stimuli)
+    rig.handle(order(block(1, **FEEDBACK)))
+    rig.handle(picture(pixels=pixels))
+    rig.until(BlockDone)
+    assert rig.received[1].wnid == ""
+
+
 def test_a_picture_that_comes_after_its_frame_is_dropped(stimuli: StimulusSet) -> None:
     rig = Rig(stimuli)
     rig.handle(order(block(2, **FEEDBACK)))

@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import Literal
 
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phosphene import (
@@ -351,7 +352,7 @@ WRONG = {
     ),
     "an impossible value": (
         "screen:\n  image_size: 1.5",
-        "screen.image_size: image_size must be above 0 and at most 1; found 1.5",
+        "screen.image_size: expected a number <= 1.0, found 1.5",
     ),
     "a pair of one": (
         "screen:\n  size: [3]",
@@ -490,3 +491,24 @@ def test_null_removes_a_section_of_the_extended_file(load: Load) -> None:
 def test_a_file_that_cannot_be_read_is_named(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="there is no such file"):
         load_settings(tmp_path, registry)
+
+
+WORDS = ["amp", "linear", "notch", "scale", "channels", "sites", "cap", "kind", "c", "low", "high"]
+WORDS += ["tmin", "tmax", "steps", "standardise", "size", "lag", "record", "train", "feedback"]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(WORDS),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(WORDS) | st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    name=st.sampled_from([*Settings.__struct_fields__, "extends", "preprocessing"]), value=VALUES
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_section_holds_it_is_accepted_or_refused(
+    load: Load, name: str, value: object
+) -> None:
+    sections = yaml.safe_load(MINIMAL) | {name: value}
+    with suppress(SettingsError):
+        assert load(base=yaml.safe_dump(sections)).subject

@@ -5,6 +5,7 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import msgspec
 import pytest
@@ -191,29 +192,26 @@ def test_resolved_settings_are_read_as_they_were_written(
     assert read_resolved(tmp_path / "settings.json", registry) == settings
 
 
-@given(
-    tmin=st.floats(-10, 10),
-    length=st.floats(1e-3, 10),
-    seed=st.integers(0, 2**63 - 1),
-    classes=st.lists(st.from_regex(r"n[0-9]{8}", fullmatch=True), unique=True, min_size=2),
-    lag=st.floats(0, 1),
+LENGTHS = st.floats(1e-3, 10)
+CHANGES = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 2**63 - 1),
+        "epochs": st.builds(lambda start, n: EpochSettings(start, start + n), LENGTHS, LENGTHS),
+        "screen": st.builds(ScreenSettings, kind=st.just("headless"), lag=LENGTHS),
+    }
 )
+
+
+@given(changes=CHANGES, strength=st.floats(0, 1))
 def test_every_value_survives_being_written(
+    registry: Registry,
     tmp_path_factory: pytest.TempPathFactory,
-    tmin: float,
-    length: float,
-    seed: int,
-    classes: list[str],
-    lag: float,
+    changes: dict[str, Any],
+    strength: float,
 ) -> None:
-    registry = load_registry()
-    settings = msgspec.structs.replace(
-        load_settings("demo", registry),
-        seed=seed,
-        epochs=EpochSettings(tmin, tmin + length),
-        paradigm=choose(registry, "paradigm", {"interleaved": {"classes": classes}}),
-        screen=ScreenSettings(kind="headless", lag=lag),
-    )
+    source = choose(registry, "acquisition", {"simulated": {"strength": strength}})
+    demo = load_settings("demo", registry)
+    settings = msgspec.structs.replace(demo, acquisition=source, **changes)
     file = tmp_path_factory.mktemp("resolved") / "settings.json"
     write_resolved(settings, file)
     assert read_resolved(file, registry) == settings

@@ -68,13 +68,17 @@ def show(
 def _load(source: str, given: dict[str, object]) -> "tuple[Sections, Settings]":
     """Return sections and settings; whose session it will be need not be known yet."""
     from phosphene.registry import load_registry
-    from phosphene.session_file import defaults, options, read_sections
+    from phosphene.session_file import Section, defaults, filled, options, read_sections
     from phosphene.settings import resolve
 
     headless = bool(given.pop("headless", False))
-    nobody = options({"subject": "nobody", "session": "none"})
-    sections = defaults() | nobody | read_sections(source) | options(given)
-    return sections, resolve(sections, load_registry(), source, headless=headless)
+    sections = filled(read_sections(source) | options(given), defaults())
+    nobody = {name: Section(name, "nobody", "not given") for name in ("subject", "session")}
+    sections = filled(sections, nobody)
+    settings = resolve(sections, load_registry(), source, headless=headless)
+    if headless:
+        sections |= {name: Section(name, None, "--headless") for name in ("screen", "clock")}
+    return sections, settings
 
 
 def _section(name: str, value: object, origin: str) -> str:

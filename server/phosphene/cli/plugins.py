@@ -29,11 +29,11 @@ def list_plugins(
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(plugins)))
         return
-    table = Table("hook", "name", "distribution", "version", "module", box=None, pad_edge=False)
+    table = Table("hook", "name", "distribution", "version", box=None, pad_edge=False)
     for hook in HOOKS:
         for plugin in plugins:
             for name in plugin.offers.get(hook, ()):
-                table.add_row(hook, name, plugin.distribution, plugin.version, plugin.module)
+                table.add_row(hook, name, plugin.distribution, plugin.version)
     console = Console()
     console.print(table)
     for plugin in plugins:

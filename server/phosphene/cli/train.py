@@ -35,7 +35,7 @@ def train(
     console = Console(stderr=as_json)
     with Display(console, f"sub-{folder.subject} ses-{folder.session}") as display:
         context = house.reporting("train", display)
-        trained = tasks.train(settings, registry, context, Train(str(folder.path)))
+        trained = tasks.train(settings, context, Train(str(folder.path)))
     if as_json:
         Console().print_json(msgspec.json.encode(trained).decode())
     else:

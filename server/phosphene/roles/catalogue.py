@@ -72,7 +72,7 @@ def _presenter(house: House, _emit: Emit) -> Role:
 
 
 def _decoder(house: House, _emit: Emit) -> Role:
-    return LiveDecoding(house.registry, house.context)
+    return LiveDecoding(house.registry, house.context, house.settings.screen.lag)
 
 
 def _generator(house: House, _emit: Emit) -> Role:
@@ -84,9 +84,7 @@ def _generator(house: House, _emit: Emit) -> Role:
 
 def _trainer(house: House, emit: Emit) -> Role:
     context = house.reporting("train", emit)
-    return OneShot(
-        Train, lambda order: tasks.train(house.settings, house.registry, context, order)
-    )
+    return OneShot(Train, lambda order: tasks.train(house.settings, context, order))
 
 
 def _exporter(house: House, _emit: Emit) -> Role:

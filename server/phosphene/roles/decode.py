@@ -30,7 +30,8 @@ class LiveDecoding:
 
     idle = True
 
-    def __init__(self, registry: Registry, context: Context) -> None:
+    def __init__(self, registry: Registry, context: Context, lag: float = 0.0) -> None:
+        self._lag = lag
         self._registry = registry
         self._context = context
         self._loaded: _LoadedBundle | None = None
@@ -62,7 +63,8 @@ class LiveDecoding:
         bundle = load_bundle(
             Path(message.bundle), self._registry, self._context, message.sha256 or None
         )
-        self._loaded = _LoadedBundle(bundle, bundle.pipeline(message.spec), self._context.clock)
+        pipeline = bundle.pipeline(message.spec, self._lag)
+        self._loaded = _LoadedBundle(bundle, pipeline, self._context.clock)
         return [("server", DecoderReady(bundle.sha256, bundle.decoder.classes))]
 
 

@@ -1,0 +1,181 @@
+"""Causal filters for the running signal: ``notch`` and ``bandpass``."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene import (
+    Context,
+    PhospheneError,
+    Signal,
+    SignalSpec,
+    StreamStep,
+    StreamStepConfig,
+    hookimpl,
+)
+
+MAX_BLOCK = 32
+"""Samples filtered in one product; its cost grows with the square of this."""
+
+Array = NDArray[np.float64]
+Kind = Literal["bandpass", "bandstop"]
+
+
+class _BandConfig(StreamStepConfig, frozen=True):
+    low: float
+    """Lower cut-off in Hz."""
+    high: float
+    """Upper cut-off in Hz."""
+    order: int
+    """Of the Butterworth prototype."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low < self.high:
+            raise ValueError(
+                f"low must be above 0 Hz and below high; found {self.low} to {self.high} Hz"
+            )
+        if not 1 <= self.order <= 8:
+            raise ValueError(f"order must be 1 to 8; found {self.order}")
+
+
+class BandpassConfig(_BandConfig, frozen=True):
+    """Keep a band: 14-70 Hz, Butterworth of order 4 (arXiv 2309.07149, preprocessing)."""
+
+    low: float = 14.0
+    high: float = 70.0
+    order: int = 4
+
+    def build(self, spec: SignalSpec, context: Context) -> StreamStep:
+        """Return the filter; ``PhospheneError`` for a cut-off at or above half the rate."""
+        return ButterworthFilter(spec, "bandpass", self)
+
+
+class NotchConfig(_BandConfig, frozen=True):
+    """Remove a band: 49-51 Hz, the power line's (arXiv 2309.07149, preprocessing)."""
+
+    low: float = 49.0
+    high: float = 51.0
+    order: int = 2
+
+    def build(self, spec: SignalSpec, context: Context) -> StreamStep:
+        """Return the filter; ``PhospheneError`` for a cut-off at or above half the rate."""
+        return ButterworthFilter(spec, "bandstop", self)
+
+
+@hookimpl
+def preprocessing() -> Mapping[str, type[StreamStepConfig]]:
+    """Offer ``notch`` and ``bandpass``."""
+    return {"notch": NotchConfig, "bandpass": BandpassConfig}
+
+
+class ButterworthFilter:
+    """A Butterworth filter with its state in float64.
+
+    It starts as if the first sample had always been there, so that an electrode's offset does not
+    ring. A sample that is not finite is replaced by the channel's last finite one before it enters:
+    one NaN in a recursive filter would stay for ever.
+    """
+
+    def __init__(self, spec: SignalSpec, kind: Kind, config: _BandConfig) -> None:
+        _check_rate(spec.sfreq, config.high)
+        self.spec = spec
+        self._recursion = _recursion(kind, config.low, config.high, config.order, spec.sfreq)
+        self.delay = self._recursion.envelope_lag / spec.sfreq
+        self._state: Array | None = None
+        self._last = np.zeros(spec.n_channels)
+
+    def reset(self) -> None:
+        """Start afresh with the next sample."""
+        self._state = None
+        self._last[:] = 0
+
+    def __call__(self, signal: Signal) -> Signal:
+        """Return the filtered signal, same shape."""
+        data = signal.data.astype(np.float64)
+        if not np.isfinite(data).all():
+            _hold_last_finite(data, self._last)
+        self._last = data[:, -1].copy()
+        state = self._state
+        if state is None:
+            state = data[:, :1] * self._recursion.steady_state
+        filtered = np.empty(data.shape, np.float32)
+        for start in range(0, data.shape[1], MAX_BLOCK):
+            block = slice(start, start + MAX_BLOCK)
+            filtered[:, block], state = self._recursion(data[:, block], state)
+        self._state = state
+        return Signal(filtered, signal.stamps, signal.offset)
+
+
+class Recursion:
+    """A cascade of second-order sections, a block of samples in one matrix product.
+
+    A linear filter maps (samples, state) to (filtered samples, next state) linearly; the matrix
+    of that map is what the filter makes of the unit vectors. One product replaces a recursion over
+    samples, sections and channels: 7 us for 128 channels x 10 samples against 87 us for
+    ``scipy.signal.sosfilt``, with the same result to 4e-14 (both measured).
+    """
+
+    def __init__(self, sos: Array) -> None:
+        from scipy.signal import sosfilt_zi
+
+        self._sos = sos
+        self._matrices: dict[int, Array] = {}
+        self.steady_state: Array = sosfilt_zi(sos).ravel()
+        """The state after a constant input of 1."""
+
+    def __call__(self, block: Array, state: Array) -> tuple[Array, Array]:
+        """Return filtered (n_channels, n_times) and state (n_channels, 2 x sections)."""
+        n_times = block.shape[1]
+        if n_times not in self._matrices:
+            self._matrices[n_times] = self._matrix(n_times)
+        out = np.concatenate((block, state), axis=1) @ self._matrices[n_times]
+        return out[:, :n_times], out[:, n_times:]
+
+    @property
+    def envelope_lag(self) -> float:
+        """Samples by which the power of the output lags: the centre of the squared response.
+
+        For noise whose power changes, the expected output power is the input power convolved with
+        the squared impulse response; its centre of mass is therefore the lag of the envelope.
+        """
+        from scipy.signal import sosfilt
+
+        impulse = np.zeros(100_000)
+        impulse[0] = 1
+        energy = sosfilt(self._sos, impulse) ** 2
+        return float(np.arange(len(energy)) @ energy / energy.sum())
+
+    def _matrix(self, n_times: int) -> Array:
+        from scipy.signal import sosfilt
+
+        n_sections = len(self._sos)
+        basis = np.eye(n_times + 2 * n_sections)
+        states = basis[:, n_times:].reshape(-1, n_sections, 2).swapaxes(0, 1)
+        filtered, states = sosfilt(self._sos, basis[:, :n_times], zi=states)
+        return np.concatenate((filtered, states.swapaxes(0, 1).reshape(len(basis), -1)), axis=1)
+
+
+@lru_cache
+def _recursion(kind: Kind, low: float, high: float, order: int, sfreq: float) -> Recursion:
+    from scipy.signal import butter
+
+    return Recursion(butter(order, (low, high), btype=kind, fs=sfreq, output="sos"))
+
+
+def _check_rate(sfreq: float, high: float) -> None:
+    if high >= sfreq / 2:
+        raise PhospheneError(
+            f"a cut-off of {high:g} Hz needs a sampling rate above {2 * high:g} Hz; "
+            f"at {sfreq:g} Hz the nearest possible is {0.99 * sfreq / 2:g} Hz"
+        )
+
+
+def _hold_last_finite(data: Array, last: Array) -> None:
+    """Replace, in place, what is not finite by the sample before it; ``last`` precedes all."""
+    for channel in np.flatnonzero(~np.isfinite(data).all(axis=1)):
+        finite = np.isfinite(data[channel])
+        previous = np.maximum.accumulate(np.where(finite, np.arange(len(finite)), -1))
+        data[channel] = np.where(previous >= 0, data[channel, previous], last[channel])

@@ -1,0 +1,125 @@
+"""``power-lr``: logistic regression on the power of each channel.
+
+The simplest decoder that works, and a warning: in a block design it scores nearly what the paper's
+network does (36 % against 41 %; arXiv 2309.07149, Table 1), because all it needs is slow drift.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene import (
+    Context,
+    Decoder,
+    DecoderConfig,
+    Decoding,
+    Epochs,
+    PhospheneError,
+    TrainingSet,
+    hookimpl,
+)
+
+Array = NDArray[np.float64]
+
+
+class PowerLRConfig(DecoderConfig, frozen=True):
+    """Multinomial logistic regression on the log of each channel's mean power."""
+
+    c: float = 0.1
+    """Inverse strength of the L2 penalty on standardised features."""
+
+    def __post_init__(self) -> None:
+        if not self.c > 0:
+            raise ValueError(f"c must be above 0; found {self.c}")
+
+    def fit(self, training_set: TrainingSet, context: Context) -> Decoder:
+        """Return the fitted decoder."""
+        from sklearn.linear_model import LogisticRegression
+
+        features = log_power(training_set.epochs)
+        mean, scale = features.mean(axis=0), features.std(axis=0)
+        scale[scale == 0] = 1
+        model = LogisticRegression(C=self.c, max_iter=1000)
+        model.fit((features - mean) / scale, training_set.wnids)
+        coefficients, intercept = _for_each_class(model.coef_, model.intercept_)
+        classes = tuple(str(wnid) for wnid in model.classes_)
+        return PowerLR(classes, mean, scale, coefficients, intercept)
+
+    def load(self, folder: Path, context: Context) -> Decoder:
+        """Return the decoder that was saved; ``PhospheneError`` if the files do not fit."""
+        classes = tuple(json.loads((folder / "classes.json").read_text()))
+        with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
+            decoder = PowerLR(classes, *(arrays[name] for name in PowerLR.ARRAYS))
+        return decoder
+
+
+@hookimpl
+def decoder() -> Mapping[str, type[DecoderConfig]]:
+    """Offer ``power-lr``."""
+    return {"power-lr": PowerLRConfig}
+
+
+class PowerLR:
+    """A fitted ``power-lr``."""
+
+    ARRAYS = ("mean", "scale", "coefficients", "intercept")
+
+    def __init__(
+        self,
+        classes: tuple[str, ...],
+        mean: Array,
+        scale: Array,
+        coefficients: Array,
+        intercept: Array,
+    ) -> None:
+        if coefficients.shape != (len(classes), len(mean)):
+            raise PhospheneError(
+                f"power-lr: weights of shape {coefficients.shape} for {len(classes)} classes "
+                f"and {len(mean)} channels"
+            )
+        self.classes = classes
+        self._mean, self._scale = mean, scale
+        self._coefficients, self._intercept = coefficients, intercept
+
+    def decode(self, epochs: Epochs) -> Decoding:
+        """Return probabilities, shape (n, n_classes)."""
+        features = log_power(epochs)
+        if features.shape[1] != len(self._mean):
+            raise PhospheneError(
+                f"power-lr was trained on {len(self._mean)} channels; found {features.shape[1]}"
+            )
+        scores = (features - self._mean) / self._scale @ self._coefficients.T + self._intercept
+        odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return Decoding(odds / odds.sum(axis=1, keepdims=True))
+
+    def save(self, folder: Path) -> None:
+        """Write ``weights.npz`` and ``classes.json``."""
+        arrays = (self._mean, self._scale, self._coefficients, self._intercept)
+        np.savez(folder / "weights.npz", **dict(zip(self.ARRAYS, arrays, strict=True)))
+        (folder / "classes.json").write_text(json.dumps(self.classes))
+
+
+def log_power(epochs: Epochs) -> Array:
+    """Return the log of each channel's mean power, shape (n, n_channels), float64.
+
+    In the time domain that is the mean square; of a spectrogram the mean over frequencies and
+    frames. ``PhospheneError`` for samples that are not finite.
+    """
+    data = epochs.data
+    if data.ndim == 3:
+        power = np.einsum("nct,nct->nc", data, data, dtype=np.float64) / data.shape[2]
+    else:
+        power = data.mean(axis=(2, 3), dtype=np.float64)
+    if not np.isfinite(power).all():
+        raise PhospheneError("power-lr: an epoch holds samples that are not finite")
+    return np.log(np.maximum(power, np.finfo(np.float64).tiny))
+
+
+def _for_each_class(coefficients: Array, intercept: Array) -> tuple[Array, Array]:
+    """Return weights by class also for two classes, where scikit-learn has one row."""
+    if len(coefficients) > 1:
+        return coefficients, intercept
+    return np.concatenate((-coefficients, coefficients)) / 2, np.append(-intercept, intercept) / 2

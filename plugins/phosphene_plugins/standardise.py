@@ -1,0 +1,73 @@
+"""Standardise: each channel to mean 0 and standard deviation 1 over the training epochs."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene import (
+    Context,
+    Epochs,
+    EpochStep,
+    EpochStepConfig,
+    PhospheneError,
+    SignalSpec,
+    hookimpl,
+)
+
+
+class StandardiseConfig(EpochStepConfig, frozen=True):
+    """z-score by channel, or by channel and frequency for spectrograms.
+
+    The statistics are those of the training epochs, frozen; the paper's "standardised across
+    channels" is read as "each channel" (arXiv 2309.07149, preprocessing).
+    """
+
+    def build(self, spec: SignalSpec, context: Context) -> EpochStep:
+        """Return the step, not fitted."""
+        return Standardise(spec)
+
+
+@hookimpl
+def preprocessing() -> Mapping[str, type[EpochStepConfig]]:
+    """Offer ``standardise``."""
+    return {"standardise": StandardiseConfig}
+
+
+class Standardise:
+    """Subtracts the training mean and divides by the training standard deviation."""
+
+    def __init__(self, spec: SignalSpec) -> None:
+        self._spec = spec
+        self._mean = self._scale = np.zeros(0, np.float32)
+
+    def fit(self, epochs: Epochs) -> None:
+        """Learn mean and standard deviation; ``PhospheneError`` names a flat channel."""
+        axes = (0, epochs.data.ndim - 1)
+        self._mean = epochs.data.mean(axes, dtype=np.float64, keepdims=True).astype(np.float32)[0]
+        self._scale = epochs.data.std(axes, dtype=np.float64, keepdims=True).astype(np.float32)[0]
+        flat = np.flatnonzero(~(self._scale > 0).reshape(len(self._scale), -1).all(axis=1))
+        if len(flat):
+            names = ", ".join(self._spec.channels[i] for i in flat)
+            raise PhospheneError(f"no variance in the training epochs of channel {names}")
+
+    def __call__(self, epochs: Epochs) -> Epochs:
+        """Return standardised epochs, same shape."""
+        if not self._mean.size:
+            raise PhospheneError("standardise was not fitted")
+        data = epochs.data - self._mean
+        data /= self._scale
+        return Epochs(data, epochs.spec, epochs.tmin, epochs.freqs)
+
+    def state(self) -> Mapping[str, NDArray[np.generic]]:
+        """Return mean and scale."""
+        return {"mean": self._mean, "scale": self._scale}
+
+    def load(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Restore mean and scale; ``PhospheneError`` if they are of another channel count."""
+        mean, scale = state["mean"].astype(np.float32), state["scale"].astype(np.float32)
+        if not len(mean) == len(scale) == self._spec.n_channels:
+            raise PhospheneError(
+                f"statistics of {len(mean)} channels; this signal has {self._spec.n_channels}"
+            )
+        self._mean, self._scale = mean, scale

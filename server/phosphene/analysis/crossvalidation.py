@@ -1,0 +1,149 @@
+"""How well a decoder does on trials that it has not seen, told together with what that is worth."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.analysis import metrics
+from phosphene.analysis.metrics import CONFOUNDED, Accuracy
+from phosphene.analysis.predictions import Predictions, aligned
+from phosphene.analysis.splits import Fold, default_split, is_nested, make_folds
+from phosphene.choice import Chosen, plain
+from phosphene.errors import PhospheneError
+from phosphene.interfaces import Context, DecoderConfig, TrainingSet
+from phosphene.signals import Epochs
+
+
+class Pipeline(Protocol):
+    """The epoch steps of a session, which are fitted again for every fold."""
+
+    def fit(self, epochs: Epochs) -> Epochs:
+        """Fit on raw training epochs; return them transformed."""
+        ...
+
+    def transform(self, epochs: Epochs) -> Epochs:
+        """Return raw epochs transformed."""
+        ...
+
+
+class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How well some trials were decoded; every accuracy in it carries its label."""
+
+    decoder: dict[str, Any]
+    """Name and settings."""
+    split: str
+    """``live`` for what was decoded while the session ran."""
+    nested: bool
+    """Whether class and time are one variable in the trials."""
+    label: str
+    """``CONFOUNDED`` if nested, or empty."""
+    n_trials: int
+    classes: dict[str, str]
+    """wnid -> name, in the order of ``confusion``."""
+    top: tuple[Accuracy, ...]
+    """Top-1, top-3, top-5; fewer with few classes."""
+    by_class: dict[str, Accuracy]
+    by_fold: dict[str, Accuracy]
+    confusion: tuple[tuple[int, ...], ...]
+    """Trials by shown (outer) and decoded (inner) class."""
+    n_incomplete: int = 0
+    """Trials left out because samples of their epoch are missing."""
+    interval: Literal["Clopper-Pearson"] = "Clopper-Pearson"
+
+
+def evaluate(
+    training_set: TrainingSet,
+    pipeline: Pipeline,
+    decoder: Chosen[DecoderConfig],
+    context: Context,
+    split: str | None = None,
+) -> tuple[Evaluation, Predictions]:
+    """Return the cross-validated accuracy of a decoder on raw epochs, and what it rests on.
+
+    Raises ``PhospheneError`` if the trials do not allow the split, or show fewer than 2 classes.
+    """
+    trials = training_set.trials
+    if len(training_set.classes) < 2:
+        raise PhospheneError(f"decoding needs at least 2 classes; found {training_set.classes}")
+    split = split or default_split(trials)
+    folds = make_folds(split, trials, context.seed)
+    predictions = predict(training_set, pipeline, decoder.config, context, folds)
+    names = training_set.stimuli.classes
+    return judge(predictions, plain(decoder), split, names), predictions
+
+
+def predict(
+    training_set: TrainingSet,
+    pipeline: Pipeline,
+    decoder: DecoderConfig,
+    context: Context,
+    folds: Sequence[Fold],
+) -> Predictions:
+    """Return the probabilities of every tested trial, in the order of the trials."""
+    classes = training_set.classes
+    probabilities = np.full((len(training_set.trials), len(classes)), np.nan)
+    tested_in = [""] * len(training_set.trials)
+    for number, fold in enumerate(folds):
+        context.progress(number / len(folds), f"testing {fold.name}")
+        probabilities[fold.test] = _test(training_set, pipeline, decoder, context, fold)
+        for index in fold.test:
+            tested_in[index] = fold.name
+    context.progress(1.0, "tested")
+    return Predictions(training_set.trials, tested_in, classes, probabilities)
+
+
+def judge(
+    predictions: Predictions,
+    decoder: dict[str, Any],
+    split: str,
+    names: Mapping[str, str],
+) -> Evaluation:
+    """Return what predictions are worth; ``names`` are those of the classes by wnid."""
+    nested = is_nested(predictions.trials)
+    label = CONFOUNDED if nested else ""
+    wnids, classes = predictions.wnids, predictions.classes
+    probabilities = predictions.probabilities
+    right = metrics.ranks(wnids, classes, probabilities) == 1
+    chance = metrics.chance(wnids)
+    return Evaluation(
+        decoder=decoder,
+        split=split,
+        nested=nested,
+        label=label,
+        n_trials=len(wnids),
+        classes={wnid: names.get(wnid, wnid) for wnid in classes},
+        top=metrics.top_accuracies(wnids, classes, probabilities, label),
+        by_class=metrics.accuracy_by(wnids, right, chance, label),
+        by_fold=metrics.accuracy_by(predictions.folds, right, chance, label),
+        confusion=tuple(map(tuple, metrics.confusion(wnids, classes, probabilities).tolist())),
+    )
+
+
+def summary(evaluation: Evaluation) -> list[str]:
+    """Return an evaluation as lines of text."""
+    (decoder,) = evaluation.decoder or [""]
+    how = "decoded live" if evaluation.split == "live" else f"split {evaluation.split}"
+    lines = [
+        f"{decoder}, {how}: {evaluation.n_trials} trials of {len(evaluation.by_class)} classes"
+    ]
+    if evaluation.n_incomplete:
+        lines.append(f"{evaluation.n_incomplete} trials were left out: samples are missing")
+    lines += [f"top-{accuracy.k}: {accuracy}" for accuracy in evaluation.top]
+    return lines
+
+
+def _test(
+    training_set: TrainingSet,
+    pipeline: Pipeline,
+    config: DecoderConfig,
+    context: Context,
+    fold: Fold,
+) -> NDArray[np.float64]:
+    train, test = training_set.select(fold.train), training_set.select(fold.test)
+    seen = TrainingSet(pipeline.fit(train.epochs), train.trials, train.stimuli)
+    decoder = config.fit(seen, context)
+    decoding = decoder.decode(pipeline.transform(test.epochs))
+    return aligned(decoding.probabilities, decoder.classes, training_set.classes)

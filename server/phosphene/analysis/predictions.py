@@ -1,0 +1,104 @@
+"""A decoder's probabilities for some trials as a table: of every fold, or as decoded live."""
+
+import csv
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.analysis.splits import Shown
+from phosphene.decodings import FIELDS
+from phosphene.errors import PhospheneError
+from phosphene.journal import BlockKey
+
+LIVE_FIELDS = (*FIELDS, "onset", "decoded", "latency", "segment", "first_sample")
+
+
+class LiveTrial(msgspec.Struct, frozen=True):
+    """A trial that was decoded while the session ran."""
+
+    phase: str
+    run: int
+    block: int
+    attempt: int
+    trial: int
+    wnid: str
+    image: str
+    latency: float
+    """Seconds from onset to probabilities."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a decoder made of trials that it had not been trained on."""
+
+    trials: Sequence[Shown]
+    folds: Sequence[str]
+    """By trial: the round of training and testing in which it was tested."""
+    classes: tuple[str, ...]
+    """wnids of the columns."""
+    probabilities: NDArray[np.floating]
+    """(n_trials, n_classes)"""
+
+    @property
+    def wnids(self) -> list[str]:
+        """Class by trial."""
+        return [trial.wnid for trial in self.trials]
+
+    @property
+    def decoded(self) -> list[str]:
+        """Most probable class by trial."""
+        return [self.classes[i] for i in self.probabilities.argmax(axis=1)]
+
+    def write(self, path: Path) -> None:
+        """Write a TSV file: the trial, its fold, the decoded class, a probability by wnid."""
+        text = StringIO()
+        writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+        writer.writerow([*FIELDS, "fold", "prediction", *self.classes])
+        rows = zip(self.trials, self.folds, self.decoded, self.probabilities, strict=True)
+        for trial, fold, decoded, row in rows:
+            key = [getattr(trial, field) for field in FIELDS]
+            writer.writerow([*key, fold, decoded, *(f"{p:.6g}" for p in row)])
+        path.write_text(text.getvalue(), encoding="utf-8")
+
+
+def read_decodings(path: Path, aborted: Collection[BlockKey] = ()) -> Predictions | None:
+    """Return the live decodings that count; None if there are none.
+
+    A last line that a crash cut off is left out. Raises ``PhospheneError`` for another damage.
+    """
+    if not path.exists():
+        return None
+    text = path.read_text(encoding="utf-8")
+    reader = csv.DictReader(StringIO(text[: text.rfind("\n") + 1]), delimiter="\t")
+    classes = tuple(name for name in reader.fieldnames or () if name not in LIVE_FIELDS)
+    try:
+        rows = [(_live_trial(row), [float(row[wnid]) for wnid in classes]) for row in reader]
+    except (KeyError, TypeError, ValueError) as error:
+        raise PhospheneError(f"{path}, line {reader.line_num}: {error!r}") from None
+    kept = [(t, p) for t, p in rows if (t.phase, t.run, t.block, t.attempt) not in aborted]
+    if not kept:
+        return None
+    trials, probabilities = zip(*kept, strict=True)
+    every = tuple(sorted({*classes, *(trial.wnid for trial in trials)}))
+    return Predictions(
+        trials, ["live"] * len(trials), every, aligned(np.array(probabilities), classes, every)
+    )
+
+
+def aligned(
+    probabilities: NDArray[np.floating], columns: Sequence[str], classes: Sequence[str]
+) -> NDArray[np.float64]:
+    """Return probabilities by ``classes``; 0 for a class that has no column."""
+    found = np.zeros((len(probabilities), len(classes)))
+    found[:, [classes.index(wnid) for wnid in columns]] = probabilities
+    return found
+
+
+def _live_trial(row: dict[str, str]) -> LiveTrial:
+    values = {name: row[name] for name in LiveTrial.__struct_fields__}
+    return msgspec.convert(values, LiveTrial, strict=False)

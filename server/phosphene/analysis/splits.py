@@ -1,0 +1,187 @@
+"""Which trials train and which test: never two sides of one run, one block or one image.
+
+A design is *nested* if class and time are one variable in it. Whatever drifts then tells the class,
+and no split can tell a drift from a response of the brain.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.errors import PhospheneError
+from phosphene.events import Onset
+from phosphene.suggestions import choices
+
+N_TENTHS = 10
+"""The paper trains on 80 % of the images, tests on 10 % and keeps 10 % for validation."""
+
+
+class Fold(NamedTuple):
+    """One round of training and testing."""
+
+    train: NDArray[np.intp]
+    """Indices of trials."""
+    test: NDArray[np.intp]
+    name: str
+
+
+class Shown(Protocol):
+    """What splits and tables ask of a trial; an ``Onset`` has it."""
+
+    @property
+    def phase(self) -> str: ...  # noqa: D102
+    @property
+    def run(self) -> int: ...  # noqa: D102
+    @property
+    def block(self) -> int: ...  # noqa: D102
+    @property
+    def attempt(self) -> int: ...  # noqa: D102
+    @property
+    def trial(self) -> int: ...  # noqa: D102
+    @property
+    def wnid(self) -> str: ...  # noqa: D102
+    @property
+    def image(self) -> str: ...  # noqa: D102
+
+
+Unit = tuple[str | int, ...]
+
+
+def is_nested(trials: Sequence[Shown]) -> bool:
+    """Return whether class and time are one variable.
+
+    They are if all trials of some class lie in one of several blocks, or in one of several runs.
+    A class that was shown only once says nothing about the design.
+    """
+    return _confines_a_class(trials, _block) or _confines_a_class(trials, _run)
+
+
+def default_split(trials: Sequence[Shown]) -> str:
+    """Return the name of the split that a recording allows: by run, if not by block."""
+    if is_nested(trials):
+        return "paper"
+    return "leave-one-run-out" if len(_units(trials, _run)) > 1 else "leave-one-block-out"
+
+
+def make_folds(name: str, trials: Sequence[Onset], seed: int = 0) -> tuple[Fold, ...]:
+    """Return the folds of a split by name; ``PhospheneError`` if the design does not allow it."""
+    if name not in SPLITS:
+        raise PhospheneError(f"no split {name!r}{choices(name, SPLITS)}")
+    return SPLITS[name](trials, seed)
+
+
+def leave_one_run_out(trials: Sequence[Shown], _seed: int = 0) -> tuple[Fold, ...]:
+    """Test each planned run on a decoder that saw neither the run nor any image of it.
+
+    Raises ``PhospheneError`` for nested designs, for a single run, and if a class of the tested
+    run would be missing from training.
+    """
+    return _leave_one_out(trials, "run", _run)
+
+
+def leave_one_block_out(trials: Sequence[Shown], _seed: int = 0) -> tuple[Fold, ...]:
+    """Test each planned block on a decoder that saw neither it nor its images; errors as above."""
+    return _leave_one_out(trials, "block", _block)
+
+
+def paper(trials: Sequence[Shown], seed: int = 0) -> tuple[Fold, ...]:
+    """Test each tenth of every class's images on a decoder that saw eight others.
+
+    This is the paper's one 80/10/10 split by image, repeated until every trial was tested once;
+    the tenth behind the tested one is left out, as the paper left it out for validation.
+
+    Raises ``PhospheneError`` if the design is not nested, or a class has fewer than 3 images.
+    """
+    if not is_nested(trials):
+        raise PhospheneError(
+            "the split 'paper' is for designs in which class and time are one variable; "
+            f"this one allows {default_split(trials)!r}"
+        )
+    tenth = _tenths(trials, np.random.default_rng(seed))
+    return tuple(
+        Fold(
+            np.flatnonzero((tenth != number) & (tenth != (number + 1) % N_TENTHS)),
+            np.flatnonzero(tenth == number),
+            f"tenth {number + 1}",
+        )
+        for number in sorted(set(tenth.tolist()))
+    )
+
+
+Split = Callable[[Sequence[Shown], int], tuple[Fold, ...]]
+SPLITS: Mapping[str, Split] = {
+    "leave-one-run-out": leave_one_run_out,
+    "leave-one-block-out": leave_one_block_out,
+    "paper": paper,
+}
+
+
+def _run(trial: Shown) -> Unit:
+    return (trial.phase, trial.run)
+
+
+def _block(trial: Shown) -> Unit:
+    return (trial.phase, trial.run, trial.block)
+
+
+def _units(trials: Sequence[Shown], unit: Callable[[Shown], Unit]) -> list[Unit]:
+    return sorted({unit(trial) for trial in trials})
+
+
+def _confines_a_class(trials: Sequence[Shown], unit: Callable[[Shown], Unit]) -> bool:
+    units_of = defaultdict(list)
+    for trial in trials:
+        units_of[trial.wnid].append(unit(trial))
+    several = len(_units(trials, unit)) > 1
+    return several and any(len(units) > len(set(units)) == 1 for units in units_of.values())
+
+
+def _leave_one_out(
+    trials: Sequence[Shown], word: str, unit: Callable[[Shown], Unit]
+) -> tuple[Fold, ...]:
+    if is_nested(trials):
+        raise PhospheneError(
+            f"leave-one-{word}-out cannot be used here: some class was shown in one block or run "
+            "only, so that it would be missing from training when that is left out; class and "
+            "time are one variable in this design. Its only split is 'paper'"
+        )
+    units = _units(trials, unit)
+    if len(units) < 2:
+        raise PhospheneError(f"leave-one-{word}-out needs at least 2 {word}s; found {len(units)}")
+    return tuple(_fold(trials, word, [unit(trial) == left for trial in trials]) for left in units)
+
+
+def _fold(trials: Sequence[Shown], word: str, tested: Sequence[bool]) -> Fold:
+    test = np.flatnonzero(tested)
+    images = {trials[i].image for i in test}
+    name = f"{word} {getattr(trials[test[0]], word)}"
+    train = [i for i in np.flatnonzero(~np.array(tested)) if trials[i].image not in images]
+    missing = {trials[i].wnid for i in test} - {trials[i].wnid for i in train}
+    if missing:
+        raise PhospheneError(
+            f"{name} cannot be left out: elsewhere there is no other image of "
+            f"{', '.join(sorted(missing))}; show every class, with different images, in at "
+            f"least two {word}s"
+        )
+    return Fold(np.array(train, np.intp), test, name)
+
+
+def _tenths(trials: Sequence[Shown], rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return the tenth of each trial, from 0: the images of each class dealt out at random."""
+    images = defaultdict(list)
+    for wnid, image in sorted({(trial.wnid, trial.image) for trial in trials}):
+        images[wnid].append(image)
+    if few := [wnid for wnid in images if len(images[wnid]) < 3]:
+        raise PhospheneError(
+            "the split 'paper' needs at least 3 images of every class; "
+            f"found {len(images[few[0]])} of {few[0]}"
+        )
+    tenth = {
+        image: number % N_TENTHS
+        for dealt in images.values()
+        for number, image in enumerate(rng.permutation(dealt).tolist())
+    }
+    return np.array([tenth[trial.image] for trial in trials], np.intp)

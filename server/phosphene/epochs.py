@@ -1,0 +1,125 @@
+"""Cutting epochs from a running signal, and saying which could not be cut."""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.errors import PhospheneError
+from phosphene.events import Onset
+from phosphene.ring import Ring
+from phosphene.signals import Signal, SignalSpec
+
+HISTORY = 10.0
+"""Seconds of signal that are kept for onsets that arrive behind their samples."""
+GAP = 0.02
+"""Seconds by which an epoch may be longer than its samples say before it counts as torn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """An epoch."""
+
+    onset: Onset
+    first_sample: int
+    """Index of its first sample in the segment."""
+    data: NDArray[np.float32]
+    """(n_channels, n_times)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """An onset whose epoch could not be cut."""
+
+    onset: Onset
+    reason: str
+
+
+class EpochCutter:
+    """Cuts one segment; samples and onsets may come in any order.
+
+    An epoch begins with the sample nearest to onset + ``tmin`` + ``delay``, by the samples' own
+    times.
+    """
+
+    def __init__(self, spec: SignalSpec, tmin: float, tmax: float, delay: float) -> None:
+        self.n_times = whole_samples(tmax - tmin, spec.sfreq, "epoch (tmax - tmin)")
+        self._sfreq = spec.sfreq
+        self._shift = tmin + delay
+        capacity = self.n_times + round(HISTORY * spec.sfreq)
+        self._data = Ring(spec.n_channels, capacity, np.float32)
+        self._times = Ring(1, capacity, np.float64)
+        self._pending: deque[Onset] = deque()
+        self._cuts: list[Cut] = []
+        self._incomplete: list[Incomplete] = []
+
+    def feed(self, signal: Signal) -> None:
+        """Take in the next samples of the segment."""
+        step = self._data.capacity - self.n_times
+        for start in range(0, signal.n_times, step):
+            self._data.append(signal.data[:, start : start + step])
+            self._times.append(signal.times[np.newaxis, start : start + step])
+            self._cut()
+
+    def mark(self, onset: Onset) -> None:
+        """Ask for the epoch of an onset."""
+        self._pending.append(onset)
+        self._cut()
+
+    def cuts(self) -> list[Cut]:
+        """Return the epochs that were completed since the last call."""
+        cuts, self._cuts = self._cuts, []
+        return cuts
+
+    def close(self) -> list[Incomplete]:
+        """Return every onset whose epoch could not be cut; the segment has ended."""
+        ended = [Incomplete(onset, "the recording ended before it") for onset in self._pending]
+        return self._incomplete + ended
+
+    def _cut(self) -> None:
+        while self._pending and self._ready(self._pending[0]):
+            onset = self._pending.popleft()
+            start = self._start(onset)
+            if problem := self._problem(onset, start):
+                self._incomplete.append(Incomplete(onset, problem))
+            else:
+                data = self._data.view(start, start + self.n_times).astype(np.float32)
+                self._cuts.append(Cut(onset, start, data))
+
+    def _ready(self, onset: Onset) -> bool:
+        """Whether every sample of the epoch is there."""
+        stop = self._times.stop
+        if not stop or self._times.view(stop - 1, stop)[0, 0] < onset.time + self._shift:
+            return False
+        return self._start(onset) + self.n_times <= stop
+
+    def _start(self, onset: Onset) -> int:
+        """Return the index of the sample nearest to the epoch's start."""
+        target = onset.time + self._shift
+        first = self._times.first
+        times = self._times.view(first, self._times.stop)[0]
+        after = int(np.searchsorted(times, target))
+        if 0 < after < len(times) and target - times[after - 1] < times[after] - target:
+            after -= 1
+        return first + after
+
+    def _problem(self, onset: Onset, start: int) -> str:
+        times = self._times.view(start, start + self.n_times)[0]
+        early = times[0] - (onset.time + self._shift)
+        if early > 0.5 / self._sfreq + GAP:
+            return f"its first {early:.3f} s are not in the recording"
+        gap = times[-1] - times[0] - (self.n_times - 1) / self._sfreq
+        return f"a gap of {gap:.3f} s lies in it" if gap > GAP else ""
+
+
+def whole_samples(seconds: float, sfreq: float, what: str) -> int:
+    """Return how many samples a duration has; ``PhospheneError`` if that is no whole number."""
+    exact = seconds * sfreq
+    n = max(1, round(exact))
+    if abs(exact - n) > 1e-6 * n:
+        raise PhospheneError(
+            f"{what} of {seconds:g} s is {exact:g} samples at {sfreq:g} Hz; "
+            f"the nearest possible is {n / sfreq:g} s"
+        )
+    return n

@@ -1,0 +1,116 @@
+"""The one pipeline: steps in order and epochs cut, the same in training and online."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.choice import Chosen
+from phosphene.epochs import Cut, EpochCutter, Incomplete
+from phosphene.errors import PhospheneError
+from phosphene.events import Onset
+from phosphene.interfaces import Context, StreamStepConfig
+from phosphene.settings import EpochSettings
+from phosphene.signals import Epochs, Signal, SignalSpec
+
+State = Mapping[str, NDArray[np.generic]]
+
+
+class Pipeline:
+    """Raw chunks in, epochs out; then epochs through the epoch steps.
+
+    Only EEG channels take part: a trigger or photodiode channel would tell the decoder what was
+    shown. ``lag`` is the measured time from flip to light. Raises ``PhospheneError`` if the signal
+    cannot carry a step's settings.
+    """
+
+    def __init__(
+        self,
+        stream: Sequence[Chosen[StreamStepConfig]],
+        epochs: EpochSettings,
+        spec: SignalSpec,
+        context: Context,
+        lag: float = 0.0,
+    ) -> None:
+        self._picks = [i for i, kind in enumerate(spec.types) if kind == "eeg"]
+        if not self._picks:
+            raise PhospheneError(f"no EEG channel; found {', '.join(sorted(set(spec.types)))}")
+        self._all = len(self._picks) == spec.n_channels
+        self.spec = pick_channels(spec, self._picks)
+        self._stream = []
+        for chosen in stream:
+            step = chosen.config.build(self.spec, context)
+            self._stream.append(step)
+            self.spec = step.spec
+        self.tmin, self._tmax = epochs.tmin, epochs.tmax
+        self.delay = lag + sum(step.delay for step in self._stream)
+        self._names = [f"{i}-{chosen.name}" for i, chosen in enumerate(epochs.steps)]
+        self._steps = [chosen.config.build(self.spec, context) for chosen in epochs.steps]
+        self._cutter = self._new_cutter()
+
+    @property
+    def n_times(self) -> int:
+        """Samples of an epoch."""
+        return self._cutter.n_times
+
+    def open_segment(self) -> None:
+        """Begin a recording: filters and buffers start afresh."""
+        for step in self._stream:
+            step.reset()
+        self._cutter = self._new_cutter()
+
+    def feed(self, signal: Signal) -> None:
+        """Take in the next chunk of the recording."""
+        if not self._all:
+            signal = Signal(signal.data[self._picks], signal.stamps, signal.offset)
+        for step in self._stream:
+            signal = step(signal)
+        self._cutter.feed(signal)
+
+    def mark(self, onset: Onset) -> None:
+        """Ask for the epoch of an onset, before or after its samples."""
+        self._cutter.mark(onset)
+
+    def cuts(self) -> list[Cut]:
+        """Return newly completed epochs; the epoch steps are still to come."""
+        return self._cutter.cuts()
+
+    def close_segment(self) -> list[Incomplete]:
+        """End a recording; return the onsets whose epochs could not be cut."""
+        return self._cutter.close()
+
+    def fit(self, epochs: Epochs) -> Epochs:
+        """Fit the epoch steps in order on training epochs; return them transformed."""
+        for step in self._steps:
+            step.fit(epochs)
+            epochs = step(epochs)
+        return epochs
+
+    def transform(self, epochs: Epochs) -> Epochs:
+        """Return epochs after all epoch steps."""
+        for step in self._steps:
+            epochs = step(epochs)
+        return epochs
+
+    def states(self) -> list[tuple[str, State]]:
+        """Return number, name and fitted state of each epoch step."""
+        return [(n, step.state()) for n, step in zip(self._names, self._steps, strict=True)]
+
+    def load_states(self, states: Sequence[State]) -> None:
+        """Restore the fitted states, in order."""
+        for step, state in zip(self._steps, states, strict=True):
+            step.load(state)
+
+    def _new_cutter(self) -> EpochCutter:
+        return EpochCutter(self.spec, self.tmin, self._tmax, self.delay)
+
+
+def pick_channels(spec: SignalSpec, picks: Sequence[int]) -> SignalSpec:
+    """Return the specification of some of the channels."""
+    channels = tuple(spec.channels[i] for i in picks)
+    return SignalSpec(
+        channels,
+        tuple(spec.types[i] for i in picks),
+        spec.sfreq,
+        {name: spec.positions[name] for name in channels if name in spec.positions},
+    )

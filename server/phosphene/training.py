@@ -1,0 +1,125 @@
+"""From recordings to a decoder: the chunks of the files through the pipeline, then the fit."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from phosphene.bundle import make_card, save_bundle
+from phosphene.dataset.xdf_reader import Segment, read_segment
+from phosphene.epochs import Cut, Incomplete
+from phosphene.errors import PhospheneError
+from phosphene.events import Onset
+from phosphene.interfaces import Context, TrainingSet
+from phosphene.journal import BlockKey
+from phosphene.pipeline import Pipeline
+from phosphene.settings import Settings
+from phosphene.signals import Epochs
+
+COLLECTED = 0.5
+"""Share of the progress bar that reading the recordings takes."""
+
+
+def collect(
+    segments: Sequence[Path],
+    settings: Settings,
+    context: Context,
+    counts: Callable[[Onset], bool] = lambda _onset: True,
+) -> tuple[TrainingSet, list[Incomplete]]:
+    """Return the epochs of every stimulus that ``counts``, before the epoch steps.
+
+    Stimuli whose epoch could not be cut come second. Raises ``PhospheneError`` if the recordings
+    are unreadable, are of different signals, or hold no stimulus.
+    """
+    recordings = [read_segment(path) for path in segments]
+    wanted = [[o for o in r.onsets if o.event == "stimulus" and counts(o)] for r in recordings]
+    n_wanted = sum(map(len, wanted))
+    if not n_wanted:
+        raise PhospheneError("no stimulus was recorded; there is nothing to learn from")
+    _check_same_signal(recordings)
+    pipeline = Pipeline(
+        settings.stream, settings.epochs, recordings[0].spec, context, settings.screen.lag
+    )
+    shape = (n_wanted, pipeline.spec.n_channels, pipeline.n_times)
+    data = np.empty(shape, np.float32)  # Filled in place: it may be most of the memory.
+    trials: list[Onset] = []
+    incomplete: list[Incomplete] = []
+    for number, (recording, onsets) in enumerate(zip(recordings, wanted, strict=True)):
+        for cut in _replay(recording, onsets, pipeline):
+            data[len(trials)] = cut.data
+            trials.append(cut.onset)
+        incomplete += pipeline.close_segment()
+        context.progress(COLLECTED * (number + 1) / len(recordings), "reading recordings")
+    epochs = Epochs(data[: len(trials)], pipeline.spec, pipeline.tmin)
+    return TrainingSet(epochs, tuple(trials), context.stimuli), incomplete
+
+
+def train_session(
+    segments: Sequence[Path],
+    settings: Settings,
+    context: Context,
+    folder: Path,
+    aborted: Collection[BlockKey] = frozenset(),
+) -> str:
+    """Fit the decoder of the settings on complete blocks, write a bundle, return its hash.
+
+    Raises ``PhospheneError`` if there are fewer than two classes, or a class with one epoch.
+    """
+    data, _ = collect(segments, settings, context, lambda onset: block_of(onset) not in aborted)
+    check_enough(data)
+    spec = read_segment(segments[0]).spec
+    pipeline = Pipeline(settings.stream, settings.epochs, spec, context, settings.screen.lag)
+    data_sha256 = hash_data(data)
+    features = pipeline.fit(data.epochs)
+    context.progress(COLLECTED, f"fitting {settings.decoder.name}")
+    decoder = settings.decoder.config.fit(TrainingSet(features, data.trials, data.stimuli), context)
+    card = make_card(settings, spec, decoder.classes, len(data.trials), data_sha256)
+    sha256 = save_bundle(folder, card, pipeline.states(), decoder)
+    context.progress(1.0, "")
+    return sha256
+
+
+def block_of(onset: Onset) -> BlockKey:
+    """Return the attempt at a block that an onset belongs to."""
+    return (onset.phase, onset.run, onset.block, onset.attempt)
+
+
+def check_enough(data: TrainingSet) -> None:
+    """Raise ``PhospheneError`` if nothing can be learnt from so few trials."""
+    counts = Counter(data.wnids)
+    if len(counts) < 2:
+        raise PhospheneError(f"a decoder needs two classes or more; recorded: {len(counts)}")
+    lone = [wnid for wnid, n in counts.items() if n < 2]
+    if lone:
+        raise PhospheneError(f"a decoder needs two trials of each class; one of {', '.join(lone)}")
+
+
+def hash_data(data: TrainingSet) -> str:
+    """Return the SHA-256 of epochs and trials: the same data, the same hash."""
+    digest = hashlib.sha256(msgspec.json.encode(data.trials))
+    for epoch in data.epochs.data:
+        digest.update(np.ascontiguousarray(epoch).data)
+    return digest.hexdigest()
+
+
+def _replay(recording: Segment, onsets: Sequence[Onset], pipeline: Pipeline) -> Iterator[Cut]:
+    pipeline.open_segment()
+    for onset in onsets:
+        pipeline.mark(onset)
+    for signal in recording.signals():
+        pipeline.feed(signal)
+        yield from pipeline.cuts()
+
+
+def _check_same_signal(recordings: Sequence[Segment]) -> None:
+    first = recordings[0]
+    for other in recordings[1:]:
+        if other.spec != first.spec:
+            raise PhospheneError(
+                f"{other.path} is a recording of another signal than {first.path}: "
+                f"{other.spec.n_channels} channels at {other.spec.sfreq:g} Hz, "
+                f"{first.spec.n_channels} at {first.spec.sfreq:g} Hz"
+            )

@@ -1,0 +1,426 @@
+"""Real LSL on this machine: outlets here and in other processes, read through the source."""
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mne
+import msgspec
+import numpy as np
+import pylsl
+import pytest
+from numpy.typing import NDArray
+
+from phosphene import Context, PhospheneError, SignalSpec, Source, StimulusSet
+from phosphene_plugins.lsl import LslConfig, acquisition, visible_streams
+
+CONTEXT = Context(StimulusSet(Path(), {}, ()))
+LABELS = ("Fp1", "Cz", "VEOG", "TRIG", "GSR")
+TYPES = ("EEG", "eeg", "EOG", "Trigger", "gsr")
+UNITS = ("microvolts", "µV", "mV", "", "microsiemens")
+SEARCH = 0.6
+_counter = itertools.count()
+
+Change = Callable[[pylsl.StreamInfo], None]
+
+
+def _nothing(_info: pylsl.StreamInfo) -> None:
+    pass
+
+
+def _describe(
+    info: pylsl.StreamInfo, labels: Any = LABELS, types: Any = TYPES, units: Any = UNITS
+) -> None:
+    info.set_channel_labels(list(labels))
+    info.set_channel_types(list(types))
+    info.set_channel_units(list(units))
+
+
+def _outlet(name: str, change: Change = _describe, **given: Any) -> pylsl.StreamOutlet:
+    given = {"type": "EEG", "channel_count": 5, "nominal_srate": 250, "source_id": name} | given
+    info = pylsl.StreamInfo(name, **given)
+    change(info)
+    return pylsl.StreamOutlet(info)
+
+
+@pytest.fixture
+def name() -> str:
+    """A stream name that no other test or test run has."""
+    return f"amp-{os.getpid()}-{next(_counter)}"
+
+
+@contextmanager
+def _opened(config: LslConfig) -> Iterator[Source]:
+    source = config.build(CONTEXT)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def _collect(source: Source, n_times: int, seconds: float = 20.0) -> tuple[Any, Any]:
+    signals = []
+    end = time.perf_counter() + seconds
+    while sum(s.n_times for s in signals) < n_times and time.perf_counter() < end:
+        if (signal := source.read(0.01)) is not None:
+            assert signal.n_times > 0
+            signals.append(signal)
+    data = [signal.data for signal in signals]
+    stamps = [signal.stamps for signal in signals]
+    return np.concatenate(data, axis=1), np.concatenate(stamps)
+
+
+def _error(**settings: Any) -> str:
+    with pytest.raises(PhospheneError) as caught:
+        LslConfig(timeout=SEARCH, **settings).build(CONTEXT)
+    return str(caught.value)
+
+
+def test_the_hook_offers_a_source_that_needs_the_real_clock() -> None:
+    assert acquisition() == {"lsl": LslConfig}
+    assert LslConfig.live
+
+
+def test_samples_come_in_volts_with_the_amplifiers_own_stamps(name: str) -> None:
+    outlet = _outlet(name)
+    with _opened(LslConfig(name=name, timeout=SEARCH)) as source:
+        assert source.spec.channels == LABELS
+        assert source.spec.types == ("eeg", "eeg", "eog", "stim", "misc")
+        assert source.spec.sfreq == 250
+        assert source.read(0.0) is None
+        stamps = 1000 + np.arange(10) / 250
+        values = np.arange(50, dtype=np.float32).reshape(10, 5)
+        outlet.push_chunk(values, list(stamps))
+        data, found = _collect(source, 10)
+    gains = np.array([1e-6, 1e-6, 1e-3, 1, 1])
+    np.testing.assert_allclose(data, (values * gains).T, rtol=1e-6)
+    assert data.dtype == np.float32
+    assert data.flags.c_contiguous
+    np.testing.assert_array_equal(found, stamps)
+
+
+def test_streams_of_this_computer_need_hardly_any_clock_offset(name: str) -> None:
+    outlet = _outlet(name)
+    with _opened(LslConfig(name=name, timeout=SEARCH)) as source:
+        before = time.perf_counter()
+        outlet.push_sample([0.0] * 5)
+        signal = source.read(5.0)
+        assert signal is not None
+        assert abs(signal.offset) < 0.1
+        assert before - 0.1 < signal.times[0] < time.perf_counter() + 0.1
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int32", "double64"])
+def test_whole_numbers_and_doubles_become_volts_as_well(name: str, dtype: str) -> None:
+    outlet = _outlet(name, channel_format=dtype)
+    with _opened(LslConfig(name=name, timeout=SEARCH)) as source:
+        outlet.push_chunk([[1, 2, 3, 4, 5]] * 3)
+        data, _ = _collect(source, 3)
+    np.testing.assert_allclose(data[:, 0], [1e-6, 2e-6, 3e-3, 4, 5], rtol=1e-6)
+
+
+def test_electrodes_are_where_the_ten_five_system_has_them(name: str) -> None:
+    _keep = _outlet(name, lambda info: _describe(info, ("FP1", "cz", "oz", "X1", "Fz")))
+    with _opened(LslConfig(name=name, timeout=SEARCH)) as source:
+        positions = source.spec.positions
+    assert set(positions) == {"FP1", "cz"}  # oz is an EOG here, Fz no voltage at all
+    x, y, z = positions["cz"]
+    assert abs(x) < 0.01
+    assert abs(y) < 0.03
+    assert 0.08 < z < 0.14
+
+
+def _locations(millimetres: float) -> Change:
+    def change(info: pylsl.StreamInfo) -> None:
+        _describe(info)
+        channel = info.desc().child("channels").child("channel")
+        location = channel.append_child("location")
+        for axis, share in zip("XYZ", (-0.3, 0.9, 0.1), strict=True):
+            location.append_child_value(axis, str(share * millimetres))
+
+    return change
+
+
+def test_positions_that_the_stream_tells_are_used(name: str) -> None:
+    _keep = _outlet(name, _locations(100))
+    with _opened(LslConfig(name=name, timeout=SEARCH)) as source:
+        assert source.spec.positions == {"Fp1": pytest.approx((-0.03, 0.09, 0.01))}
+
+
+def test_positions_that_are_on_no_head_are_reported_and_replaced(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    _keep = _outlet(name, _locations(1.0))
+    with _opened(LslConfig(name=name, timeout=SEARCH)) as source:
+        assert set(source.spec.positions) == {"Fp1", "Cz"}
+    assert "Fp1 is not on a head" in caplog.text
+
+
+def test_what_the_stream_does_not_tell_can_be_given(name: str) -> None:
+    outlet = _outlet(name, _nothing)
+    config = LslConfig(
+        name=name, timeout=SEARCH, labels=LABELS, types={"TRIG": "stim"}, units="millivolts"
+    )
+    with _opened(config) as source:
+        assert source.spec.channels == LABELS
+        assert source.spec.types == ("eeg", "eeg", "eeg", "stim", "eeg")
+        outlet.push_chunk([[1.0] * 5] * 3)
+        data, _ = _collect(source, 3)
+    np.testing.assert_allclose(data[:, 0], [1e-3, 1e-3, 1e-3, 1, 1e-3])
+
+
+def test_ambiguous_streams_are_listed(name: str) -> None:
+    _keep = [_outlet(name, source_id=f"{name}-{letter}", type=name) for letter in "ab"]
+    text = _error(type=name)
+    assert f"2 LSL streams with type {name!r}" in text
+    for letter in "ab":
+        assert f"name {name!r}, type {name!r}, source_id '{name}-{letter}'" in text
+    assert "5 channels, 250 Hz" in text
+    with _opened(LslConfig(type=name, source_id=f"{name}-b", timeout=SEARCH)) as source:
+        assert source.spec.channels == LABELS
+
+
+def test_a_stream_that_is_not_there_is_told_with_those_that_are(name: str) -> None:
+    _keep = _outlet(name)
+    text = _error(name=f"{name}-x")
+    assert f"no LSL stream with name '{name}-x' with type 'EEG' within 0.6 s" in text
+    assert f"name {name!r}" in text
+    assert f"name {name!r}" in visible_streams()
+
+
+def test_a_stream_that_starts_late_is_found(name: str) -> None:
+    outlets = []
+
+    def start() -> None:
+        time.sleep(1.5)
+        outlets.append(_outlet(name))
+
+    import threading
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    with _opened(LslConfig(name=name, timeout=15.0)) as source:
+        assert source.spec.channels == LABELS
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda info: info.set_channel_units(list(UNITS)), "labels: [Fp1, Fp2, ...]"),
+        (lambda info: _describe(info, units=[""] * 5), "'units: microvolts'"),
+        (lambda info: _describe(info, units=["counts"] * 5), "unit 'counts' of channel Fp1 (3 of 3"),
+        (lambda info: _describe(info, labels=["A", "B", "A", "C", "D"]), "found twice: A"),
+    ],
+    ids=["no labels", "no units", "unknown units", "duplicates"],
+)
+def test_metadata_that_is_missing_or_wrong_is_told_with_what_to_write(
+    name: str, change: Change, expected: str
+) -> None:
+    _keep = _outlet(name, change)
+    text = _error(name=name)
+    assert expected in text
+    assert text.startswith(f"LSL stream {name!r}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"channels": 64}, "expected channels 64, found 5"),
+        ({"sfreq": 500.0}, "expected sfreq 500, found 250"),
+        ({"labels": ("A", "B")}, "5 channels, but 'labels' has 2 names"),
+        ({"types": {"Oz": "eeg"}}, "'types' names Oz; the channels are Fp1, Cz"),
+    ],
+)
+def test_a_stream_that_is_not_the_expected_one_is_refused(
+    name: str, settings: dict[str, Any], expected: str
+) -> None:
+    _keep = _outlet(name)
+    assert expected in _error(name=name, **settings)
+
+
+def test_text_and_irregular_streams_are_refused(name: str) -> None:
+    _text = _outlet(name, type="Markers", nominal_srate=0, channel_format="string")
+    assert "carries text" in _error(name=name, type="Markers")
+    _slow = _outlet(f"{name}-0", nominal_srate=0)
+    assert "without a fixed rate" in _error(name=f"{name}-0")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"timeout": 0}, "timeout must be above 0 s; found 0"),
+        ({"labels": ["A", "B", "A"]}, "labels must be unique; found twice: A"),
+        ({"labels": ["A", ""]}, "labels must not be empty"),
+        ({"units": "furlongs"}, "Invalid enum value 'furlongs'"),
+    ],
+)
+def test_impossible_settings_are_refused_before_any_stream_is_looked_for(
+    settings: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(msgspec.ValidationError, match=expected):
+        msgspec.convert(settings, LslConfig)
+
+
+def test_a_lost_stream_without_source_id_is_an_error_in_words(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    outlet = _outlet(name, source_id="")
+    with _opened(LslConfig(name=name, timeout=SEARCH)) as source:
+        assert "has no source_id" in caplog.text
+        outlet.push_chunk([[0.0] * 5] * 3)
+        _collect(source, 3)
+        del outlet
+        with pytest.raises(PhospheneError, match=f"LSL stream '{name}' .* broke off"):
+            _collect(source, 1)
+
+
+def test_a_lost_stream_with_source_id_is_silent_until_it_returns(name: str) -> None:
+    outlet = _outlet(name)
+    with _opened(LslConfig(name=name, timeout=SEARCH)) as source:
+        outlet.push_chunk([[0.0] * 5] * 3)
+        _collect(source, 3)
+        del outlet
+        assert source.read(0.2) is None
+        outlet = _outlet(name)
+        assert outlet.wait_for_consumers(20.0)
+        outlet.push_chunk([[7.0] * 5] * 3)
+        data, _ = _collect(source, 3)
+    assert data[3, 0] == 7
+
+
+def test_closing_ends_every_thread_and_connection(name: str) -> None:
+    outlet = _outlet(name)
+    before = len(list(Path("/proc/self/task").iterdir()))
+    for _ in range(2):
+        with _opened(LslConfig(name=name, timeout=SEARCH)) as source:
+            assert outlet.wait_for_consumers(5.0)
+            assert source.read(0.01) is None
+    end = time.perf_counter() + 5
+    while outlet.have_consumers() and time.perf_counter() < end:
+        time.sleep(0.05)
+    assert not outlet.have_consumers()
+    # The outlet keeps a worker for each inlet that it served until it notices the end.
+    while len(list(Path("/proc/self/task").iterdir())) > before and time.perf_counter() < end:
+        time.sleep(0.05)
+    assert len(list(Path("/proc/self/task").iterdir())) <= before
+
+
+AMPLIFIER = """
+import sys, time, numpy as np, pylsl
+name, n_times = sys.argv[1], int(sys.argv[2])
+info = pylsl.StreamInfo(name, "EEG", 128, 1000, "float32", name)
+info.set_channel_labels([f"E{i}" for i in range(128)])
+info.set_channel_types("EEG")
+info.set_channel_units("microvolts")
+outlet = pylsl.StreamOutlet(info)
+outlet.wait_for_consumers(60)
+values = np.arange(n_times, dtype=np.float32)[:, None] + 1000 * np.arange(128, dtype=np.float32)
+start = time.perf_counter()
+for first in range(0, n_times, 10):
+    time.sleep(max(0, start + first / 1000 - time.perf_counter()))
+    outlet.push_chunk(values[first:first + 10], start + (first + 9) / 1000)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def _process(*command: str) -> Iterator[None]:
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.communicate()
+        process.wait()
+
+
+def test_every_sample_of_an_amplifier_in_another_process_arrives_in_order(name: str) -> None:
+    n_times = 2000
+    with (
+        _process(sys.executable, "-c", AMPLIFIER, name, str(n_times)),
+        _opened(LslConfig(name=name, channels=128, sfreq=1000)) as source,
+    ):
+        data, stamps = _collect(source, n_times)
+    expected = np.arange(n_times) + 1000 * np.arange(128)[:, None]
+    np.testing.assert_allclose(data, expected * 1e-6, rtol=1e-6)
+    np.testing.assert_allclose(np.diff(stamps), 1e-3, atol=1e-6)
+
+
+def test_a_file_that_mne_lsl_plays_is_an_amplifier_as_well(name: str, tmp_path: Path) -> None:
+    n_times, sfreq = 1000, 500.0
+    file = tmp_path / "recording_eeg.fif"
+    ramp = _save(file, n_times, sfreq)
+    player = subprocess.Popen(
+        [str(Path(sys.executable).with_name("mne-lsl")), "player", str(file), "--name", name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        with _opened(LslConfig(name=name, type="", timeout=60.0)) as source:
+            _assert_spec(source.spec, sfreq)
+            data, stamps = _collect(source, 600)
+    finally:
+        player.kill()
+        player.communicate()
+    first = round(data[0, 0] / 1e-6)
+    order = np.arange(first, first + data.shape[1]) % n_times
+    np.testing.assert_allclose(data, ramp[:, order], rtol=1e-5, atol=1e-12)
+    assert (np.diff(stamps) > 0).all()
+    np.testing.assert_allclose((stamps[-1] - stamps[0]) / (len(stamps) - 1), 1 / sfreq, rtol=0.05)
+
+
+def _save(file: Path, n_times: int, sfreq: float) -> NDArray[np.float64]:
+    names = [f"EEG{i}" for i in range(62)] + ["EOG", "STI"]
+    info = mne.create_info(names, sfreq, ["eeg"] * 62 + ["eog", "stim"])
+    ramp = (np.arange(n_times) * 1e-6)[None] + 0.01 * np.arange(64)[:, None]
+    ramp[63] = np.arange(n_times) % 5
+    mne.io.RawArray(ramp, info, verbose="ERROR").save(file, fmt="double", verbose="ERROR")
+    return ramp
+
+
+def _assert_spec(spec: SignalSpec, sfreq: float) -> None:
+    assert spec.sfreq == sfreq
+    assert spec.n_channels == 64
+    assert spec.channels[-2:] == ("EOG", "STI")
+    assert spec.types == ("eeg",) * 62 + ("eog", "stim")
+
+
+def _fails(code: str, **environment: str) -> str:
+    script = (
+        f"{code}\nfrom pathlib import Path\n"
+        "from phosphene import Context, PhospheneError, StimulusSet\n"
+        "from phosphene_plugins.lsl import LslConfig\n"
+        "try: LslConfig().build(Context(StimulusSet(Path(), {}, ())))\n"
+        "except PhospheneError as error: print(error)\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    ).stdout
+
+
+def test_a_missing_pylsl_is_told_with_how_to_install_it() -> None:
+    text = _fails("import sys; sys.modules['pylsl'] = None")
+    assert "pip install 'phosphene[lsl]'" in text
+
+
+def test_a_library_that_does_not_load_is_an_error_in_words(tmp_path: Path) -> None:
+    (tmp_path / "liblsl.so").write_text("not a library")
+    text = _fails("", PYLSL_LIB=str(tmp_path / "liblsl.so"))
+    assert "cannot load the library liblsl" in text
+    assert "liblsl.so" in text
+
+
+def test_an_lsl_clock_that_is_not_ours_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pylsl, "local_clock", lambda: time.perf_counter() + 0.01)
+    assert "LSL's clock says" in _error()
