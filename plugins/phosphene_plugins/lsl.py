@@ -7,10 +7,11 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phosphene import Context, PhospheneError, Signal, Source, SourceConfig, hookimpl
 from phosphene_plugins._channels import ChannelSettings, Described, describe
@@ -111,22 +112,31 @@ class LslSource:
         return describe(xml, config, self._stream)
 
     def read(self, timeout: float) -> Signal | None:
-        """Return what has arrived: once it is 10 ms of signal, or after ``timeout``.
+        """Return what has arrived since the last call, if possible 10 ms of signal, or None.
 
         A stream with a source_id that breaks off is silent until it returns; ``PhospheneError``
         if it has none.
         """
-        try:
-            samples, stamps = self._inlet.pull_chunk(
-                timeout, len(self._buffer), self._buffer, self._chunk, as_numpy=True
-            )
-        except RuntimeError as error:
-            raise PhospheneError(f"{self._stream} broke off: {error}") from None
+        samples, stamps = self._pull(min(timeout, CHUNK), self._chunk)
+        if len(stamps) == 0 and timeout > CHUNK:
+            samples, stamps = self._pull(timeout - CHUNK, 1)
         if len(stamps) == 0:
             return None
         data = np.empty((self.spec.n_channels, len(stamps)), np.float32)
         np.multiply(samples.T, self._gains, out=data, casting="same_kind")
         return Signal(data, stamps.copy(), self._current_offset())
+
+    def _pull(self, timeout: float, n_times: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Return samples, shape (n_times, n_channels), and stamps once there are ``n_times``.
+
+        After ``timeout`` it is what there is.
+        """
+        try:
+            return self._inlet.pull_chunk(  # type: ignore[no-any-return]
+                timeout, len(self._buffer), self._buffer, n_times, as_numpy=True
+            )
+        except RuntimeError as error:
+            raise PhospheneError(f"{self._stream} broke off: {error}") from None
 
     def _current_offset(self) -> float:
         now = time.perf_counter()

@@ -18,7 +18,7 @@ WARM_UP = 6
 """Frames until the slowest filter has forgotten that it started."""
 SLOWEST = 0.5
 """Hz below which ongoing activity grows no further."""
-EXPONENT = 1.5
+EXPONENT = 1.6
 """Ongoing power falls with frequency to this power (Donoghue et al. 2020 found 0.8 to 1.6)."""
 ALPHA_FREQUENCY = 10.0
 ALPHA_WIDTH = 1.5
@@ -27,8 +27,8 @@ ALPHA_SOURCES = 12
 ALPHA = 0.6
 BAND = (14.0, 70.0)
 """Hz; what the paper's filter passes, and what a code in power modulates."""
-BAND_ACTIVITY = 0.3
-SENSOR_NOISE = 0.06
+BAND_ACTIVITY = 0.22
+SENSOR_NOISE = 0.15
 BLINK = 150e-6
 """Volts at the electrode that sees most of it."""
 BLINK_RISE = 0.07

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 import msgspec
 import pluggy
 from msgspec import structs
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 
 from phosphene import hookspecs
 from phosphene.errors import PhospheneError
@@ -158,13 +158,11 @@ def _reason(error: BaseException) -> str:
 def _check_requirement(point: EntryPoint) -> None:
     """Refuse a plugin whose distribution was made for another version of Phosphene."""
     for line in (point.dist.requires or []) if point.dist else []:
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            continue
+        needs = Requirement(line)
         here = version(GROUP)
-        if requirement.name == GROUP and not requirement.specifier.contains(here, prereleases=True):
-            raise PhospheneError(f"it requires {requirement}, but this is {GROUP} {here}")
+        ours = needs.name.lower() == GROUP and needs.marker is None
+        if ours and not needs.specifier.contains(here, prereleases=True):
+            raise PhospheneError(f"it requires {needs}, but this is {GROUP} {here}")
 
 
 def _offers(plugin: ModuleType) -> Offers:

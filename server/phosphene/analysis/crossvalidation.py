@@ -72,7 +72,7 @@ def evaluate(
     folds = make_folds(split, trials, context.seed)
     predictions = predict(training_set, pipeline, decoder.config, context, folds)
     names = training_set.stimuli.classes
-    return judge(predictions, plain(decoder), split, names), predictions
+    return judge(predictions, plain(decoder), split, names, is_nested(trials)), predictions
 
 
 def predict(
@@ -100,9 +100,9 @@ def judge(
     decoder: dict[str, Any],
     split: str,
     names: Mapping[str, str],
+    nested: bool,
 ) -> Evaluation:
     """Return what predictions are worth; ``names`` are those of the classes by wnid."""
-    nested = is_nested(predictions.trials)
     label = CONFOUNDED if nested else ""
     wnids, classes = predictions.wnids, predictions.classes
     probabilities = predictions.probabilities
@@ -122,7 +122,7 @@ def judge(
     )
 
 
-def summary(evaluation: Evaluation) -> list[str]:
+def describe(evaluation: Evaluation) -> list[str]:
     """Return an evaluation as lines of text."""
     (decoder,) = evaluation.decoder or [""]
     how = "decoded live" if evaluation.split == "live" else f"split {evaluation.split}"

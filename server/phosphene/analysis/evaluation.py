@@ -1,30 +1,146 @@
 """A session judged: its recording cross-validated, its live decodings counted, both on disk."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import structs
 
-from phosphene.analysis.crossvalidation import Evaluation, evaluate, judge, summary
-from phosphene.analysis.predictions import read_decodings
+from phosphene.analysis.crossvalidation import Evaluation, describe, evaluate, judge
+from phosphene.analysis.predictions import Predictions, read_decodings
+from phosphene.analysis.splits import is_nested
 from phosphene.choice import choose, plain
 from phosphene.dataset.study import SessionFolder
-from phosphene.dataset.xdf_reader import read_segment
 from phosphene.errors import PhospheneError
 from phosphene.interfaces import Context
 from phosphene.journal import aborted_blocks
 from phosphene.pipeline import Pipeline
 from phosphene.registry import Registry
-from phosphene.settings import read_resolved
-from phosphene.training import collect
+from phosphene.settings import Settings, read_resolved
+from phosphene.training import block_of, collect
 
 __all__ = [
     "Evaluation",
     "SessionEvaluation",
+    "current_evaluation",
     "evaluate",
     "evaluate_feedback",
     "evaluate_session",
     "read_evaluation",
     "summary",
 ]
+
+
+class SessionEvaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``evaluation.json`` holds."""
+
+    cross_validation: Evaluation | None
+    """Of the ``record`` phase; None if nothing was recorded or it cannot be evaluated."""
+    feedback: Evaluation | None
+    """Of the decodings that the subject saw the answers to."""
+    problem: str = ""
+    """Why the recording could not be cross-validated."""
+    recordings: Mapping[str, int] = {}
+    """What was cross-validated: bytes by file."""
+    format: Literal[1] = 1
+
+
+def evaluate_session(
+    folder: SessionFolder,
+    registry: Registry,
+    context: Context,
+    decoder: str | None = None,
+    split: str | None = None,
+) -> SessionEvaluation:
+    """Evaluate a session, and write ``evaluation.json`` and ``predictions.tsv``.
+
+    ``decoder`` and ``split`` replace the session's decoder and the split that its design suggests.
+    Raises ``PhospheneError`` if the recording cannot be evaluated; a session without a ``record``
+    phase has only its live decodings to show.
+    """
+    settings = read_resolved(folder.settings_file, registry)
+    if decoder is not None:
+        settings = structs.replace(settings, decoder=choose(registry, "decoder", decoder))
+    cross_validation = None
+    if folder.segments("record"):
+        cross_validation, predictions = _cross_validate(folder, settings, context, split)
+        predictions.write(folder.derivatives / "predictions.tsv")
+    feedback = evaluate_feedback(folder, settings, context)
+    found = SessionEvaluation(cross_validation, feedback, recordings=_recordings(folder))
+    return _written(found, folder)
+
+
+def current_evaluation(
+    folder: SessionFolder, registry: Registry, context: Context
+) -> SessionEvaluation:
+    """Return the evaluation on disk if it is one of these recordings, or else a new one.
+
+    It never fails: why a recording could not be evaluated is part of what it says.
+    """
+    settings = read_resolved(folder.settings_file, registry)
+    feedback = evaluate_feedback(folder, settings, context)
+    if folder.evaluation_file.exists():
+        found = read_evaluation(folder)
+        if found.recordings == _recordings(folder):
+            return structs.replace(found, feedback=feedback)
+    try:
+        return evaluate_session(folder, registry, context)
+    except PhospheneError as error:
+        found = SessionEvaluation(None, feedback, str(error), _recordings(folder))
+        return _written(found, folder)
+
+
+def evaluate_feedback(
+    folder: SessionFolder, settings: Settings, context: Context
+) -> Evaluation | None:
+    """Return how well the ``feedback`` phase was decoded live; None if nothing was."""
+    live = read_decodings(folder.decodings_file, aborted_blocks(folder.journal_file))
+    if live is None:
+        return None
+    decoder = {settings.bundle.name: {}} if settings.bundle else plain(settings.decoder)
+    # The decoder was not trained on these blocks, so that it takes a design made of blocks of
+    # one class to deceive; that a class comes twice in one block can happen in any order.
+    nested = is_nested(live.trials, at_least=3)
+    return judge(live, decoder, "live", context.stimuli.classes, nested)
+
+
+def read_evaluation(folder: SessionFolder) -> SessionEvaluation:
+    """Return what ``evaluate_session`` wrote; ``PhospheneError`` if there is nothing to read."""
+    try:
+        content = folder.evaluation_file.read_bytes()
+        return msgspec.json.decode(content, type=SessionEvaluation)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise PhospheneError(
+            f"{folder.evaluation_file}: no evaluation ({error}); phosphene evaluate makes it"
+        ) from None
+
+
+def summary(found: SessionEvaluation) -> list[str]:
+    """Return a session's evaluation as lines of text."""
+    lines = [f"not evaluated: {found.problem}"] if found.problem else []
+    for evaluation in filter(None, (found.cross_validation, found.feedback)):
+        lines += describe(evaluation)
+    return lines or ["nothing was decoded in this session"]
+
+
+def _cross_validate(
+    folder: SessionFolder, settings: Settings, context: Context, split: str | None
+) -> tuple[Evaluation, Predictions]:
+    aborted = aborted_blocks(folder.journal_file)
+    data, incomplete = collect(
+        folder.segments("record"), settings, context, lambda onset: block_of(onset) not in aborted
+    )
+    # What was collected has passed the stream steps.
+    pipeline = Pipeline((), settings.epochs, data.epochs.spec, context)
+    found, predictions = evaluate(data, pipeline, settings.decoder, context, split)
+    return structs.replace(found, n_incomplete=len(incomplete)), predictions
+
+
+def _recordings(folder: SessionFolder) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in folder.segments("record")}
+
+
+def _written(found: SessionEvaluation, folder: SessionFolder) -> SessionEvaluation:
+    content = msgspec.json.format(msgspec.json.encode(found), indent=2)
+    folder.evaluation_file.write_bytes(content + b"\n")
+    return found

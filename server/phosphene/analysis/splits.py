@@ -50,13 +50,13 @@ class Shown(Protocol):
 Unit = tuple[str | int, ...]
 
 
-def is_nested(trials: Sequence[Shown]) -> bool:
+def is_nested(trials: Sequence[Shown], at_least: int = 2) -> bool:
     """Return whether class and time are one variable.
 
     They are if all trials of some class lie in one of several blocks, or in one of several runs.
-    A class that was shown only once says nothing about the design.
+    A class with fewer than ``at_least`` trials says nothing about the design.
     """
-    return _confines_a_class(trials, _block) or _confines_a_class(trials, _run)
+    return any(_confines_a_class(trials, unit, at_least) for unit in (_block, _run))
 
 
 def default_split(trials: Sequence[Shown]) -> str:
@@ -131,12 +131,14 @@ def _units(trials: Sequence[Shown], unit: Callable[[Shown], Unit]) -> list[Unit]
     return sorted({unit(trial) for trial in trials})
 
 
-def _confines_a_class(trials: Sequence[Shown], unit: Callable[[Shown], Unit]) -> bool:
+def _confines_a_class(
+    trials: Sequence[Shown], unit: Callable[[Shown], Unit], at_least: int
+) -> bool:
     units_of = defaultdict(list)
     for trial in trials:
         units_of[trial.wnid].append(unit(trial))
-    several = len(_units(trials, unit)) > 1
-    return several and any(len(units) > len(set(units)) == 1 for units in units_of.values())
+    known = [units for units in units_of.values() if len(units) >= at_least]
+    return len(_units(trials, unit)) > 1 and any(len(set(units)) == 1 for units in known)
 
 
 def _leave_one_out(

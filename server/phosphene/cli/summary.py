@@ -8,8 +8,8 @@ from rich.table import Table
 
 def print_summary(console: Console, session: Path) -> None:
     """Say what was recorded, how well it was decoded, and where everything lies."""
-    from phosphene.analysis.evaluation import read_evaluation
+
     from phosphene.dataset.study import SessionFolder
 
     folder = SessionFolder.at(session)
-    console.print(Table, read_evaluation, folder)
+    console.print(str(folder.path))

@@ -1,0 +1,124 @@
+"""What happened in a session: planned, shown and recorded, from plan, journal and files."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.dataset.study import SessionFolder
+from phosphene.dataset.xdf_reader import Segment, read_segment
+from phosphene.errors import PhospheneError
+from phosphene.events import Block, Onset
+from phosphene.interfaces import Context
+from phosphene.journal import BlockKey, StateChanged, aborted_blocks, read_journal
+from phosphene.messages import BlockDone, Phase
+from phosphene.plan import Plan, make_plan
+from phosphene.settings import Settings
+from phosphene.signals import SignalSpec
+from phosphene.training import block_of
+
+
+@dataclass(frozen=True)
+class PhaseCourse:
+    """One phase: what was planned, and what is on disk."""
+
+    phase: str
+    task: str
+    planned: tuple[Block, ...]
+    recordings: tuple[Segment, ...]
+    aborted: frozenset[BlockKey]
+    ended: tuple[BlockDone, ...]
+
+    @property
+    def n_planned(self) -> int:
+        """Trials of the plan."""
+        return sum(len(block.trials) for block in self.planned)
+
+    @cached_property
+    def onsets(self) -> tuple[Onset, ...]:
+        """Every onset on disk."""
+        return tuple(onset for recording in self.recordings for onset in recording.onsets)
+
+    @cached_property
+    def stimuli(self) -> tuple[Onset, ...]:
+        """The images of complete blocks: the trials that count."""
+        shown = (onset for onset in self.onsets if onset.event == "stimulus")
+        return tuple(onset for onset in shown if block_of(onset) not in self.aborted)
+
+    @property
+    def n_aborted(self) -> int:
+        """Trials of interrupted blocks: on disk, and not used."""
+        n_stimuli = sum(onset.event == "stimulus" for onset in self.onsets)
+        return n_stimuli - len(self.stimuli)
+
+    @property
+    def n_lost(self) -> int:
+        """Trials that the screen showed and whose onsets are not on disk."""
+        return sum(done.n_trials for done in self.ended) - len(self.stimuli) - self.n_aborted
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of EEG on disk."""
+        return sum(each.n_samples / each.spec.sfreq for each in self.recordings)
+
+    @property
+    def late_frames(self) -> int:
+        """Screen frames that were missed."""
+        return sum(onset.late_frames for onset in self.onsets)
+
+    @property
+    def lateness(self) -> NDArray[np.float64]:
+        """Seconds from planned to actual flip, by image of a complete block."""
+        return np.array([onset.time - onset.planned for onset in self.stimuli])
+
+    @property
+    def interval_errors(self) -> NDArray[np.float64]:
+        """Seconds by which the time between two images of a block misses the plan."""
+        pairs = zip(self.stimuli, self.stimuli[1:], strict=False)
+        return np.array(
+            [
+                (second.time - first.time) - (second.planned - first.planned)
+                for first, second in pairs
+                if block_of(first) == block_of(second)
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Course:
+    """A session, as far as it went."""
+
+    phases: tuple[PhaseCourse, ...]
+    spec: SignalSpec
+    incidents: tuple[str, ...]
+    """Why it was paused or failed, in order."""
+
+    def phase(self, name: str) -> PhaseCourse | None:
+        """Return a phase by name; None if nothing of it was recorded."""
+        return next((phase for phase in self.phases if phase.phase == name), None)
+
+
+def read_course(folder: SessionFolder, settings: Settings, context: Context) -> Course:
+    """Return what happened; ``PhospheneError`` if nothing was recorded or a file is damaged."""
+    plan = make_plan(settings, context)
+    phases = [_phase(folder, plan, phase) for phase in plan.blocks]
+    recorded = tuple(phase for phase in phases if phase.recordings)
+    if not recorded:
+        raise PhospheneError(f"{folder.path}: nothing was recorded; there is nothing to report")
+    entries = [line.entry for line in read_journal(folder.journal_file)]
+    reasons = [entry.reason for entry in entries if isinstance(entry, StateChanged)]
+    incidents = tuple(dict.fromkeys(filter(None, reasons)))
+    return Course(recorded, recorded[0].recordings[0].spec, incidents)
+
+
+def _phase(folder: SessionFolder, plan: Plan, phase: Phase) -> PhaseCourse:
+    entries = [line.entry for line in read_journal(folder.journal_file)]
+    return PhaseCourse(
+        phase,
+        plan.tasks[phase],
+        plan.blocks[phase],
+        tuple(read_segment(path) for path in folder.segments(phase)),
+        aborted_blocks(folder.journal_file),
+        tuple(each for each in entries if isinstance(each, BlockDone) and each.phase == phase),
+    )
