@@ -1,8 +1,9 @@
 """Recordings of known length, whatever file they come from."""
 
+import gzip
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -92,9 +93,11 @@ class XdfStream:
     def __init__(self, path: Path, name: str | None, settings: ChannelSettings) -> None:
         import pyxdf
 
-        wanted = _pick(pyxdf.resolve_streams(str(path)), name, path)
-        # Dejittering would close gaps of less than a second.
-        (stream,), _ = pyxdf.load_xdf(str(path), [wanted], dejitter_timestamps=False)
+        with _opened(path) as file:
+            wanted = _pick(pyxdf.resolve_streams(file), name, path)
+        with _opened(path) as file:
+            # Dejittering would close gaps of less than a second.
+            (stream,), _ = pyxdf.load_xdf(file, [wanted], dejitter_timestamps=False)
         described = describe(_info(stream["info"]), settings, str(path))
         self.spec = described.spec
         self._gains = described.gains
@@ -127,6 +130,12 @@ def _positions(raw: "BaseRaw") -> dict[str, Position]:
         for name, (x, y, z) in located.items()
         if np.isfinite((x, y, z)).all()
     }
+
+
+def _opened(path: Path) -> BinaryIO:
+    # pyxdf leaves a file open that is no XDF, and takes a dot in a name for a suffix.
+    packed = path.suffix.lower() in (".xdfz", ".gz")
+    return cast(BinaryIO, gzip.open(path)) if packed else path.open("rb")
 
 
 def _pick(streams: Iterable[Mapping[str, Any]], name: str | None, path: Path) -> int:

@@ -171,10 +171,11 @@ def _falling(sfreq: float) -> NDArray[np.float64]:
     """Return a filter whose power falls with ``EXPONENT``: poles and zeros by turns."""
     from scipy.signal import zpk2sos
 
-    # Between a pole and the next zero power falls by the square of the frequency, then stays.
+    # From a pole to the next zero, power falls with the square of the frequency; then it stays.
     poles = SLOWEST * 4.0 ** np.arange(6)
     zeros = poles * 4.0 ** (EXPONENT / 2)
-    return zpk2sos(*(np.exp(-2 * np.pi * f[f < sfreq / 2] / sfreq) for f in (zeros, poles)), 1)
+    low_poles, low_zeros = (np.exp(-2 * np.pi * f[f < sfreq / 2] / sfreq) for f in (poles, zeros))
+    return zpk2sos(low_zeros, low_poles, 1.0)
 
 
 def _resonance(sfreq: float) -> NDArray[np.float64]:
@@ -183,7 +184,7 @@ def _resonance(sfreq: float) -> NDArray[np.float64]:
 
     turn = 2j * np.pi * ALPHA_FREQUENCY / sfreq
     pole = np.exp(turn - np.pi * ALPHA_WIDTH / sfreq)
-    return zpk2sos([1, -1], [pole, pole.conj()], 1)
+    return zpk2sos([1, -1], [pole, pole.conj()], 1.0)
 
 
 def _passband(sfreq: float) -> NDArray[np.float64]:

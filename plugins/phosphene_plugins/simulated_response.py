@@ -21,7 +21,7 @@ VISUAL_CORTEX = 0.035
 """Metres around the hindmost source in which the common response falls off."""
 WAVES = ((0.11, 0.025), (0.17, 0.030), (0.24, 0.040), (0.32, 0.045), (0.42, 0.050))
 """Latency and width in seconds of the waves that carry an evoked code."""
-EVOKED_CODE = 2e-6
+EVOKED_CODE = 7e-6
 """Volts rms at the average electrode of an evoked code of strength 1, while it lasts."""
 INDUCED = (0.08, 0.13, 0.45, 0.50)
 """Seconds after the onset: the modulation of power begins, is full, fades, is over."""
