@@ -201,7 +201,10 @@ def _find(config: LslConfig) -> "StreamInfo":
 
 
 def _has(info: "StreamInfo", asked: Mapping[str, str]) -> bool:
-    return all(getattr(info, field)() == value for field, value in asked.items())
+    # Some programs write the type in lower case: the same type.
+    return all(
+        getattr(info, field)().casefold() == value.casefold() for field, value in asked.items()
+    )
 
 
 def _visible(streams: Iterable["StreamInfo"]) -> str:
@@ -224,5 +227,13 @@ def _line(info: "StreamInfo") -> str:
     )
 
 
+def main() -> None:
+    """Print what can be seen."""
+    try:
+        sys.stdout.write(f"{visible_streams()}\n")
+    except PhospheneError as error:
+        sys.exit(str(error))
+
+
 if __name__ == "__main__":
-    sys.stdout.write(f"{visible_streams()}\n")
+    main()

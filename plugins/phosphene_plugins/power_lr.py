@@ -52,8 +52,7 @@ class PowerLRConfig(DecoderConfig, frozen=True):
         """Return the decoder that was saved; ``PhospheneError`` if the files do not fit."""
         classes = tuple(json.loads((folder / "classes.json").read_text()))
         with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
-            decoder = PowerLR(classes, *(arrays[name] for name in PowerLR.ARRAYS))
-        return decoder
+            return PowerLR(classes, **arrays)
 
 
 @hookimpl
@@ -64,8 +63,6 @@ def decoder() -> Mapping[str, type[DecoderConfig]]:
 
 class PowerLR:
     """A fitted ``power-lr``."""
-
-    ARRAYS = ("mean", "scale", "coefficients", "intercept")
 
     def __init__(
         self,
@@ -97,8 +94,13 @@ class PowerLR:
 
     def save(self, folder: Path) -> None:
         """Write ``weights.npz`` and ``classes.json``."""
-        arrays = (self._mean, self._scale, self._coefficients, self._intercept)
-        np.savez(folder / "weights.npz", **dict(zip(self.ARRAYS, arrays, strict=True)))
+        np.savez(
+            folder / "weights.npz",
+            mean=self._mean,
+            scale=self._scale,
+            coefficients=self._coefficients,
+            intercept=self._intercept,
+        )
         (folder / "classes.json").write_text(json.dumps(self.classes))
 
 
@@ -106,7 +108,7 @@ def log_power(epochs: Epochs) -> Array:
     """Return the log of each channel's mean power, shape (n, n_channels), float64.
 
     In the time domain that is the mean square; of a spectrogram the mean over frequencies and
-    frames. ``PhospheneError`` for samples that are not finite.
+    frames. ``PhospheneError`` for samples that are not finite, and for what is not power.
     """
     data = epochs.data
     if data.ndim == 3:
@@ -115,6 +117,11 @@ def log_power(epochs: Epochs) -> Array:
         power = data.mean(axis=(2, 3), dtype=np.float64)
     if not np.isfinite(power).all():
         raise PhospheneError("power-lr: an epoch holds samples that are not finite")
+    if (power < 0).any():
+        raise PhospheneError(
+            "power-lr: a spectrogram's power is negative; let no step after it standardise it, "
+            "and set its log to false"
+        )
     return np.log(np.maximum(power, np.finfo(np.float64).tiny))
 
 

@@ -103,6 +103,7 @@ class _Filtered:
 
     def __call__(self, n_times: int) -> Samples:
         noise = _normal(self._rng, (self._state.shape[1], n_times))
+        filtered: Samples
         filtered, self._state = self._filter(self._sos, noise, zi=self._state)
         return filtered
 
@@ -122,6 +123,7 @@ class _Blinks:
 
     def __call__(self, n_times: int) -> Samples:
         starts = self._rng.poisson(self._rate, (1, n_times)).astype(np.float64)
+        blinks: NDArray[np.float64]
         blinks, self._state = self._filter(self._sos, starts, zi=self._state)
         return blinks.astype(np.float32)
 
@@ -153,9 +155,10 @@ class _Drift:
         kept = np.exp(-n_times * self._rate)
         new = self._rng.standard_normal(len(start))
         self._level = kept * start + np.sqrt(1 - kept**2) * new
-        edges = np.exp(self._size * np.stack([start, self._level])).astype(np.float32)
+        edges = np.exp(self._size * np.stack([start, self._level], axis=1)).astype(np.float32)
         along = np.linspace(0, 1, n_times, endpoint=False, dtype=np.float32)
-        return edges[0, :, np.newaxis] + (edges[1] - edges[0])[:, np.newaxis] * along
+        gain: Samples = edges[:, :1] + (edges[:, 1:] - edges[:, :1]) * along
+        return gain
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Samples:
@@ -194,9 +197,9 @@ def _passband(sfreq: float) -> NDArray[np.float64]:
 
 
 def _blink_field(head: Head) -> Samples:
-    distance = np.linalg.norm(head.positions - np.float32(EYES), axis=1, keepdims=True)
-    field = np.exp(-distance / BLINK_REACH)
-    return (BLINK * field / field.max()).astype(np.float32)
+    distance = np.linalg.norm(head.positions - np.array(EYES), axis=1, keepdims=True)
+    field: NDArray[np.float64] = BLINK * np.exp((distance.min() - distance) / BLINK_REACH)
+    return field.astype(np.float32)
 
 
 def _mains_field(settings: SubjectSettings, head: Head, rng: np.random.Generator) -> Samples:

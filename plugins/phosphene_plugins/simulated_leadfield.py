@@ -37,8 +37,8 @@ class Head:
     @property
     def hind(self) -> NDArray[np.intp]:
         """The dipoles in the back half of the head, hindmost first."""
-        order = np.argsort(self.dipoles[:, 1])
-        return order[self.dipoles[order, 1] < 0]
+        y = self.dipoles[:, 1]
+        return np.argsort(y)[: np.count_nonzero(y < 0)]
 
     def electrodes(self) -> dict[str, tuple[float, float, float]]:
         """Return the positions by channel."""

@@ -29,7 +29,7 @@ VARIATION = 0.15
 """Standard deviation of the log amplitude of an evoked response over trials."""
 
 Code = Callable[[Onset], NDArray[np.float64]]
-"""An image's code: one standard normal number (over classes) for each hind source and wave."""
+"""An image's code: a number for each hind source and wave, with unit variance over classes."""
 
 
 class Responses:
@@ -41,7 +41,7 @@ class Responses:
         times = np.arange(round(DURATION * settings.sfreq)) / settings.sfreq
         self.n_times = len(times)
         hind = head.leadfield[:, head.hind]
-        self._common = _common_field(head) @ _bumps(times, COMMON).sum(axis=0, keepdims=True)
+        self._common: Samples = _common_field(head) * _bumps(times, COMMON).sum(axis=0)
         self._waves = _bumps(times, [(*wave, 1.0) for wave in WAVES])
         self._evoked_field = hind * _evoked_scale(hind, self._waves)
         self._band_field = band_field
@@ -54,21 +54,21 @@ class Responses:
         ``band`` is what the hind sources do meanwhile, (n_hind, n_times).
         """
         rng = np.random.default_rng((self._seed, 1, onset.seq))
-        response = self._common
-        kind = self._settings.code if onset.event == "stimulus" else "none"
-        if kind == "evoked":
-            response = response + self._evoked(onset)
-        response = response * np.float32(rng.lognormal(0, VARIATION))
-        return response + self._induced(onset, band) if kind == "power" else response
+        code = self._settings.code if onset.event == "stimulus" else "none"
+        evoked = self._common + self._evoked(onset) if code == "evoked" else self._common
+        response = evoked * np.float32(rng.lognormal(0, VARIATION))
+        return response + self._induced(onset, band) if code == "power" else response
 
     def _evoked(self, onset: Onset) -> Samples:
         weights = (self._settings.strength * self._code(onset)).astype(np.float32)
-        return self._evoked_field @ (weights @ self._waves)
+        evoked: Samples = self._evoked_field @ (weights @ self._waves)
+        return evoked
 
     def _induced(self, onset: Onset, band: Samples) -> Samples:
         """Return the change from scaling each hind source's band activity by exp(code)."""
-        change = np.expm1(self._settings.strength * self._code(onset)[:, 0]).astype(np.float32)
-        return self._band_field @ (band * change[:, np.newaxis] * self._window)
+        change = np.expm1(self._settings.strength * self._code(onset)[:, :1]).astype(np.float32)
+        induced: Samples = self._band_field @ (band * change * self._window)
+        return induced
 
 
 def make_code(settings: SubjectSettings, n_hind: int, stimuli: StimulusSet, seed: int) -> Code:
@@ -93,7 +93,9 @@ class _FeatureCode:
         spread = np.sqrt(np.sum(means.var(axis=0)))
         projection = _rng(seed, "features").standard_normal((centred.shape[1], np.prod(shape)))
         codes = (centred / spread @ projection).reshape(-1, *shape)
-        self._codes = dict(zip((image.id for image in images), codes, strict=True))
+        self._codes: dict[str, NDArray[np.float64]] = {
+            image.id: code for image, code in zip(images, codes, strict=True)
+        }
 
     def __call__(self, onset: Onset) -> NDArray[np.float64]:
         if onset.image not in self._codes:
@@ -111,7 +113,8 @@ def _rng(seed: int, name: str) -> np.random.Generator:
 def _bumps(times: NDArray[np.float64], waves: Iterable[tuple[float, float, float]]) -> Samples:
     """Return Gaussian waves given by latency, width and amplitude, (n_waves, n_times)."""
     latency, width, amplitude = np.array(list(waves)).T[..., np.newaxis]
-    return (amplitude * np.exp(-(((times - latency) / width) ** 2) / 2)).astype(np.float32)
+    bumps: NDArray[np.float64] = amplitude * np.exp(-(((times - latency) / width) ** 2) / 2)
+    return bumps.astype(np.float32)
 
 
 def _common_field(head: Head) -> Samples:
@@ -119,7 +122,8 @@ def _common_field(head: Head) -> Samples:
     sources = head.dipoles[head.hind]
     distance = np.linalg.norm(sources - sources[0], axis=1)
     field = head.leadfield[:, head.hind] @ np.exp(-((distance / VISUAL_CORTEX) ** 2) / 2)
-    return (COMMON_PEAK * field / np.abs(field).max())[:, np.newaxis].astype(np.float32)
+    scaled: NDArray[np.float64] = COMMON_PEAK * field / np.abs(field).max()
+    return scaled[:, np.newaxis].astype(np.float32)
 
 
 def _evoked_scale(hind: Samples, waves: Samples) -> np.float32:

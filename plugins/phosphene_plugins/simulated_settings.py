@@ -21,8 +21,8 @@ class SubjectSettings(SourceConfig, frozen=True):
     """How the class of the image shows in the EEG: not at all, in the waveform that follows the
     onset, or in the power of 14-70 Hz while the image is processed."""
     strength: float = 0.4
-    """Standard deviation over classes of the code at each source: of the log amplitude (power),
-    or of the waveform in units of the common response (evoked)."""
+    """Size of the code. In power: standard deviation over classes of the log amplitude of each
+    source. Evoked: 1 is 7 uV rms at the average electrode."""
     geometry: Literal["independent", "features"] = "independent"
     """Whether classes that look alike have similar codes."""
     noise: float = 12e-6
@@ -50,6 +50,7 @@ class SubjectSettings(SourceConfig, frozen=True):
         _check("line", self.line, 0, 1e-2)
         _check("line_frequency", self.line_frequency, 1, self.sfreq / 2)
         _check("blinks", self.blinks, 0, 120)
+        _check("seed", self.seed or 0, 0, 2**63 - 1)
 
 
 def _check(field: str, value: float, low: float, high: float) -> None:

@@ -72,8 +72,9 @@ class Spectrogram:
         kept = grid[(grid >= config.low - 1e-9) & (grid <= config.high + 1e-9)]
         if not len(kept):
             raise PhospheneError(
-                f"spectrogram: a window of {config.window:g} s has frequencies {grid[1]:g} Hz "
-                f"apart, none from {config.low:g} to {config.high:g} Hz"
+                f"spectrogram: a window of {config.window:g} s has frequencies "
+                f"{spec.sfreq / self._window:g} Hz apart, none from {config.low:g} to "
+                f"{config.high:g} Hz"
             )
         self.freqs = tuple(float(f) for f in kept)
         taper = hann(self._window, sym=False)
@@ -86,6 +87,8 @@ class Spectrogram:
 
     def __call__(self, epochs: Epochs) -> Epochs:
         """Return power, one epoch after the other: its windows then stay in the cache."""
+        if epochs.data.ndim != 3:
+            raise PhospheneError("spectrogram: the epochs are spectrograms already")
         n, n_channels, n_times = epochs.data.shape
         half = self._window // 2
         padded = np.zeros((n_channels, n_times + 2 * half), np.float32)
@@ -116,6 +119,6 @@ def _samples(seconds: float, sfreq: float, what: str) -> int:
     if abs(exact - n) > 1e-6 * n:
         raise PhospheneError(
             f"spectrogram: {what} of {seconds:g} s is {exact:g} samples at {sfreq:g} Hz; "
-            f"the nearest possible is {n / sfreq:g} s"
+            f"the nearest possible is {n / sfreq:.9g} s"
         )
     return n

@@ -28,6 +28,10 @@ class StandardiseConfig(EpochStepConfig, frozen=True):
         return Standardise(spec)
 
 
+FLAT = 1e-6
+"""Below this share of the median channel's standard deviation there is only rounding noise."""
+
+
 @hookimpl
 def preprocessing() -> Mapping[str, type[EpochStepConfig]]:
     """Offer ``standardise``."""
@@ -43,13 +47,17 @@ class Standardise:
 
     def fit(self, epochs: Epochs) -> None:
         """Learn mean and standard deviation; ``PhospheneError`` names a flat channel."""
-        axes = (0, epochs.data.ndim - 1)
-        self._mean = epochs.data.mean(axes, dtype=np.float64, keepdims=True).astype(np.float32)[0]
-        self._scale = epochs.data.std(axes, dtype=np.float64, keepdims=True).astype(np.float32)[0]
-        flat = np.flatnonzero(~(self._scale > 0).reshape(len(self._scale), -1).all(axis=1))
+        # One epoch after the other: the whole in float64 would be twice the recording.
+        n = len(epochs) * epochs.data.shape[-1]
+        sums = sum(_sum(epoch) for epoch in epochs.data)
+        mean = sums / n
+        scale = np.sqrt(sum(_sum(np.square(epoch - mean)) for epoch in epochs.data) / n)
+        good = scale > FLAT * np.median(scale, axis=0)
+        flat = np.flatnonzero(~good.reshape(len(good), -1).all(axis=1))
         if len(flat):
             names = ", ".join(self._spec.channels[i] for i in flat)
-            raise PhospheneError(f"no variance in the training epochs of channel {names}")
+            raise PhospheneError(f"standardise: flat or not finite in the training epochs: {names}")
+        self._mean, self._scale = mean.astype(np.float32), scale.astype(np.float32)
 
     def __call__(self, epochs: Epochs) -> Epochs:
         """Return standardised epochs, same shape."""
@@ -71,3 +79,7 @@ class Standardise:
                 f"statistics of {len(mean)} channels; this signal has {self._spec.n_channels}"
             )
         self._mean, self._scale = mean, scale
+
+
+def _sum(epoch: NDArray[np.floating]) -> NDArray[np.float64]:
+    return epoch.sum(axis=-1, keepdims=True, dtype=np.float64)

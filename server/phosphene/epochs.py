@@ -1,7 +1,8 @@
 """Cutting epochs from a running signal, and saying which could not be cut."""
 
-from collections import deque
+from bisect import insort
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from phosphene.signals import Signal, SignalSpec
 HISTORY = 10.0
 """Seconds of signal that are kept for onsets that arrive behind their samples."""
 GAP = 0.02
-"""Seconds by which an epoch may be longer than its samples say before it counts as torn."""
+"""Seconds by which an epoch's stamps may be off its sample count: jitter, not a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,10 @@ class Incomplete:
 
 
 class EpochCutter:
-    """Cuts one segment; samples and onsets may come in any order.
+    """Cuts one segment; samples and onsets may come in any order and in any pieces.
 
     An epoch begins with the sample nearest to onset + ``tmin`` + ``delay``, by the samples' own
-    times.
+    times. Where these run backwards the latest so far counts, so that "nearest" has one answer.
     """
 
     def __init__(self, spec: SignalSpec, tmin: float, tmax: float, delay: float) -> None:
@@ -50,21 +51,24 @@ class EpochCutter:
         capacity = self.n_times + round(HISTORY * spec.sfreq)
         self._data = Ring(spec.n_channels, capacity, np.float32)
         self._times = Ring(1, capacity, np.float64)
-        self._pending: deque[Onset] = deque()
+        self._newest = -np.inf
+        self._pending: list[Onset] = []
         self._cuts: list[Cut] = []
         self._incomplete: list[Incomplete] = []
 
     def feed(self, signal: Signal) -> None:
         """Take in the next samples of the segment."""
+        times = np.maximum(np.maximum.accumulate(signal.times), self._newest)
         step = self._data.capacity - self.n_times
         for start in range(0, signal.n_times, step):
             self._data.append(signal.data[:, start : start + step])
-            self._times.append(signal.times[np.newaxis, start : start + step])
+            self._times.append(times[np.newaxis, start : start + step])
+            self._newest = times[: start + step][-1]
             self._cut()
 
     def mark(self, onset: Onset) -> None:
         """Ask for the epoch of an onset."""
-        self._pending.append(onset)
+        insort(self._pending, onset, key=attrgetter("time"))
         self._cut()
 
     def cuts(self) -> list[Cut]:
@@ -74,12 +78,12 @@ class EpochCutter:
 
     def close(self) -> list[Incomplete]:
         """Return every onset whose epoch could not be cut; the segment has ended."""
-        ended = [Incomplete(onset, "the recording ended before it") for onset in self._pending]
+        ended = [Incomplete(onset, "the recording ended before it did") for onset in self._pending]
         return self._incomplete + ended
 
     def _cut(self) -> None:
         while self._pending and self._ready(self._pending[0]):
-            onset = self._pending.popleft()
+            onset = self._pending.pop(0)
             start = self._start(onset)
             if problem := self._problem(onset, start):
                 self._incomplete.append(Incomplete(onset, problem))
@@ -88,11 +92,10 @@ class EpochCutter:
                 self._cuts.append(Cut(onset, start, data))
 
     def _ready(self, onset: Onset) -> bool:
-        """Whether every sample of the epoch is there."""
-        stop = self._times.stop
-        if not stop or self._times.view(stop - 1, stop)[0, 0] < onset.time + self._shift:
+        """Return whether every sample of the epoch is there."""
+        if self._newest < onset.time + self._shift:
             return False
-        return self._start(onset) + self.n_times <= stop
+        return self._start(onset) + self.n_times <= self._times.stop
 
     def _start(self, onset: Onset) -> int:
         """Return the index of the sample nearest to the epoch's start."""
@@ -105,12 +108,19 @@ class EpochCutter:
         return first + after
 
     def _problem(self, onset: Onset, start: int) -> str:
+        """Return why an epoch that begins at sample ``start`` cannot be used, or nothing."""
         times = self._times.view(start, start + self.n_times)[0]
-        early = times[0] - (onset.time + self._shift)
-        if early > 0.5 / self._sfreq + GAP:
-            return f"its first {early:.3f} s are not in the recording"
+        late = times[0] - (onset.time + self._shift)
+        oldest = start == self._times.first
+        if oldest and start and late > 0:
+            return f"its onset came more than {HISTORY:g} s behind its samples"
+        # Before the first sample of all there is nothing that could have jitter.
+        if late > 0.5 / self._sfreq + (0 if oldest else GAP / 2):
+            return f"its first {late:.3f} s are not in the recording"
         gap = times[-1] - times[0] - (self.n_times - 1) / self._sfreq
-        return f"a gap of {gap:.3f} s lies in it" if gap > GAP else ""
+        if gap > GAP:
+            return f"a gap of {gap:.3f} s lies in it"
+        return f"its time stamps are {-gap:.3f} s short" if gap < -GAP else ""
 
 
 def whole_samples(seconds: float, sfreq: float, what: str) -> int:
@@ -120,6 +130,6 @@ def whole_samples(seconds: float, sfreq: float, what: str) -> int:
     if abs(exact - n) > 1e-6 * n:
         raise PhospheneError(
             f"{what} of {seconds:g} s is {exact:g} samples at {sfreq:g} Hz; "
-            f"the nearest possible is {n / sfreq:g} s"
+            f"the nearest possible is {n / sfreq:.9g} s"
         )
     return n

@@ -298,7 +298,10 @@ def test_a_lost_stream_without_source_id_is_an_error_in_words(
             _collect(source, 1)
 
 
-def test_a_lost_stream_with_source_id_is_silent_until_it_returns(name: str) -> None:
+def test_a_lost_stream_with_source_id_is_silent_until_it_returns(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lsl, "OFFSET_INTERVAL", 0.0)
     outlet = _outlet(name)
     with _opened(LslConfig(name=name)) as source:
         outlet.push_chunk([[0.0] * 5] * 3)

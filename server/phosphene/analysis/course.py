@@ -40,11 +40,19 @@ class PhaseCourse:
         """Every onset on disk."""
         return tuple(onset for recording in self.recordings for onset in recording.onsets)
 
+    @property
+    def n_blocks(self) -> int:
+        """Blocks that were shown whole."""
+        return sum(not done.aborted for done in self.ended)
+
+    def counts(self, onset: Onset) -> bool:
+        """Return whether it is an image of a complete block."""
+        return onset.event == "stimulus" and block_of(onset) not in self.aborted
+
     @cached_property
     def stimuli(self) -> tuple[Onset, ...]:
         """The images of complete blocks: the trials that count."""
-        shown = (onset for onset in self.onsets if onset.event == "stimulus")
-        return tuple(onset for onset in shown if block_of(onset) not in self.aborted)
+        return tuple(filter(self.counts, self.onsets))
 
     @property
     def n_aborted(self) -> int:

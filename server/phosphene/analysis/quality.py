@@ -1,6 +1,5 @@
 """The recorded signal as it is, before any filter: noise by channel, spectrum, evoked response."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,16 +8,17 @@ from numpy.typing import NDArray
 
 from phosphene.analysis.course import PhaseCourse
 from phosphene.errors import PhospheneError
-from phosphene.events import Onset
 from phosphene.interfaces import Context
 from phosphene.settings import EpochSettings, Settings
 from phosphene.signals import Epochs, SignalSpec
-from phosphene.training import block_of, collect
+from phosphene.training import collect
 
 BASELINE = 0.1
 """Seconds before onset."""
 LENGTH = 0.7
 """Seconds of signal that are looked at around each onset."""
+BATCH = 50
+"""Epochs that are looked at together, to bound the memory."""
 FLAT = 0.1e-6
 """V rms below which a channel carries nothing: amplifiers alone are noisier."""
 OUTLIER = 4.0
@@ -58,7 +58,7 @@ class Quality:
         return found
 
     @property
-    def occipital(self) -> list[int]:
+    def posterior(self) -> list[int]:
         """Indices of the channels over the visual cortex, by name; all if the names say nothing."""
         wanted = ("O", "PO", "I")
         names = [channel.rstrip("0123456789zhZ") for channel in self.spec.channels]
@@ -81,12 +81,12 @@ def measure_quality(phase: PhaseCourse, settings: Settings, context: Context) ->
     spec = phase.recordings[0].spec
     raw = structs.replace(settings, stream=(), epochs=_window(spec.sfreq))
     quiet = replace(context, progress=lambda _done, _text: None)
-    counts: Callable[[Onset], bool] = lambda onset: block_of(onset) not in phase.aborted
     sums, epochs = _Sums(), None
     for recording in phase.recordings:
-        if any(counts(onset) for onset in recording.onsets):
-            epochs = collect([recording.path], raw, quiet, counts)[0].epochs
-            _add(sums, epochs)
+        if any(map(phase.counts, recording.onsets)):
+            epochs = collect([recording.path], raw, quiet, phase.counts)[0].epochs
+            for start in range(0, len(epochs), BATCH):
+                _add(sums, epochs[start : start + BATCH])
     if epochs is None or not sums.n_trials:
         raise PhospheneError("no trial has all its samples; there is no signal to look at")
     return _quality(sums, epochs)
@@ -101,8 +101,6 @@ def _window(sfreq: float) -> EpochSettings:
 def _add(sums: _Sums, epochs: Epochs) -> None:
     from scipy.signal import detrend, periodogram
 
-    if not len(epochs):
-        return
     data = epochs.data.astype(np.float64)
     before = max(1, round(-epochs.tmin * epochs.spec.sfreq))
     sums.evoked += (data - data[..., :before].mean(axis=-1, keepdims=True)).sum(axis=0)
@@ -118,12 +116,12 @@ def _quality(sums: _Sums, epochs: Epochs) -> Quality:
     n_times, sfreq = epochs.data.shape[-1], epochs.spec.sfreq
     evoked = np.asarray(sums.evoked) / sums.n_trials
     # Averaging and filtering may change places: both are linear.
-    if SMOOTHING < sfreq / 2:
+    if sfreq / 2 > SMOOTHING:
         evoked = sosfiltfilt(butter(2, SMOOTHING, fs=sfreq, output="sos"), evoked)
     return Quality(
         epochs.spec,
-        np.median(np.concatenate(sums.rms), axis=0),
-        np.fft.rfftfreq(n_times, 1 / sfreq),
+        np.asarray(np.median(np.concatenate(sums.rms), axis=0), np.float64),
+        np.asarray(np.fft.rfftfreq(n_times, 1 / sfreq), np.float64),
         np.asarray(sums.power) / sums.n_trials,
         epochs.tmin + np.arange(n_times) / sfreq,
         np.asarray(evoked),

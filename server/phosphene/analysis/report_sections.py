@@ -1,0 +1,197 @@
+"""The sections of a report, in the order in which a supervisor asks for them."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+
+from phosphene.analysis import plots, words
+from phosphene.analysis.html import (
+    Html,
+    bullets,
+    details,
+    facts,
+    figure,
+    paragraph,
+    section,
+    table,
+    tag,
+)
+from phosphene.analysis.material import Material
+from phosphene.analysis.metrics import Accuracy
+from phosphene.analysis.report_pictures import gallery
+
+HOW_MEASURED = (
+    "Chance is what the best constant guess scores. Intervals are those of Clopper and Pearson "
+    "(1934), trials taken as independent. A tie between classes counts as wrong."
+)
+
+
+def what_was_done(material: Material) -> Html:
+    """Return design, amplifier and processing in words."""
+    settings, spec = material.settings, material.course.spec
+    kinds = {kind: spec.types.count(kind) for kind in dict.fromkeys(spec.types)}
+    channels = ", ".join(f"{n} {kind.upper()}" for kind, n in kinds.items())
+    rows = {
+        "Signal": f"{channels} channels at {spec.sfreq:g} Hz",
+        "Source": words.plugin(settings.acquisition),
+        "Images": f"{words.plugin(settings.stimuli)}, {len(material.stimuli.classes)} classes",
+        "Screen": words.screen(settings.screen),
+        "Stream": words.steps(settings.stream),
+        "Epochs": f"{settings.epochs.tmin:g} to {settings.epochs.tmax:g} s from onset; "
+        + words.steps(settings.epochs.steps),
+        "Decoder": words.plugin(settings.decoder),
+    }
+    if settings.generator:
+        rows["Generator"] = words.plugin(settings.generator)
+    sentences = [paragraph(words.design(phase)) for phase in material.course.phases]
+    return section("What was done", *sentences, facts(rows), _counts(material))
+
+
+def accuracy(material: Material) -> Html:
+    """Return the cross-validated accuracies."""
+    evaluation, problem = material.evaluation.cross_validation, material.evaluation.problem
+    if evaluation is None:
+        return section("Accuracy", paragraph(f"Not evaluated: {problem}.") if problem else Html())
+    (decoder,) = evaluation.decoder
+    rows = {f"top-{each.k}": each for each in evaluation.top}
+    folds = {f"top-1, {name} tested": each for name, each in evaluation.by_fold.items()}
+    return section(
+        "Accuracy",
+        _banner(evaluation.label),
+        paragraph(
+            f"The decoder {decoder} was trained and tested {len(folds)} times (split: "
+            f"{evaluation.split}), each time on trials and images that it had not seen. "
+            f"{HOW_MEASURED}"
+        ),
+        accuracy_facts(rows),
+        figure(
+            plots.accuracy_plot({**rows, **folds}, "Accuracy beside chance"),
+            "All trials, and top-1 accuracy of each round of training and testing.",
+        ),
+        figure(plots.class_plot(evaluation), "Which classes were told from the others."),
+        figure(plots.confusion_plot(evaluation), "A row is a class that was shown."),
+    )
+
+
+def feedback(material: Material) -> Html:
+    """Return how the loop did: live accuracy, latency, pictures."""
+    evaluation, live = material.evaluation.feedback, material.live
+    phase = material.course.phase("feedback")
+    if evaluation is None or live is None or phase is None:
+        return Html()
+    rows = {f"top-{each.k}": each for each in evaluation.top}
+    return section(
+        "Feedback",
+        _banner(evaluation.label),
+        paragraph(
+            f"{len(live.trials)} of {len(phase.stimuli)} trials were decoded while the session "
+            "ran. A picture is made from the decoded class; it does not show what somebody saw."
+        ),
+        accuracy_facts(rows),
+        facts(words.latencies(live, phase, material.settings)),
+        figure(
+            plots.accuracy_plot(rows, "Live accuracy beside chance"),
+            "Trials that the decoder had not been trained on.",
+        ),
+        gallery(live, material.folder, material.stimuli),
+    )
+
+
+def signal(material: Material) -> Html:
+    """Return what the unfiltered signal looks like."""
+    quality = material.quality
+    if quality is None:
+        return section("The signal", paragraph(f"Not looked at: {material.quality_problem}."))
+    suspects = [f"{name}: {why}" for name, why in quality.suspects.items()]
+    return section(
+        "The signal",
+        paragraph(
+            f"Unfiltered, around the images of the {material.first_phase.phase} phase. "
+            + ("Worth a look:" if suspects else "No channel stands out.")
+        ),
+        bullets(suspects),
+        figure(
+            plots.noise_plot(quality),
+            "Median over trials of 0.7 s, linear trend removed.",
+        ),
+        figure(plots.spectrum_plot(quality), "A peak at 50 or 60 Hz is the power line."),
+        figure(
+            plots.evoked_plot(quality),
+            "Baseline 0.1 s before onset, low-pass 30 Hz. The next image may follow within the "
+            "window.",
+        ),
+    )
+
+
+def timing(material: Material) -> Html:
+    """Return when the images came."""
+    phases = material.course.phases
+    errors = {phase.phase: phase.interval_errors for phase in phases}
+    drawn = any(np.abs(values).max(initial=0) > 5e-5 for values in errors.values())
+    rows = [
+        [
+            phase.phase,
+            words.milliseconds(phase.lateness),
+            words.milliseconds(phase.interval_errors),
+            str(phase.late_frames),
+        ]
+        for phase in phases
+    ]
+    header = ["phase", "flip minus plan", "time between images minus plan", "frames missed"]
+    return section(
+        "Timing",
+        paragraph(words.light(material.settings.screen)),
+        table(header, rows, "Median (smallest to largest) over the images of complete blocks, ms"),
+        figure(plots.timing_plot(errors), "Pairs of images within a block.") if drawn else Html(),
+    )
+
+
+def settings(material: Material) -> Html:
+    """Return what is needed to do it again."""
+    content = json.dumps(material.plain_settings, indent=2, ensure_ascii=False)
+    return section(
+        "Settings and versions",
+        details("Every setting", tag("pre", content)),
+        details("Versions", facts(material.versions)),
+    )
+
+
+SECTIONS: tuple[Callable[[Material], Html], ...] = (
+    what_was_done,
+    accuracy,
+    feedback,
+    signal,
+    timing,
+    settings,
+)
+
+
+def accuracy_facts(rows: dict[str, Accuracy]) -> Html:
+    """Return accuracies as a table: the only way in which the report writes one."""
+    return facts({name: str(each) for name, each in rows.items()})
+
+
+def _banner(label: str) -> Html:
+    """Return what stands over the accuracies of a design in which they are no evidence."""
+    return tag("p", tag("strong", f"{label}."), class_="banner") if label else Html()
+
+
+def _counts(material: Material) -> Html:
+    header = ["phase", "blocks", "trials", "interrupted", "onsets lost", "without samples", "EEG"]
+    evaluation = material.evaluation.cross_validation
+    incomplete = {"record": str(evaluation.n_incomplete)} if evaluation else {}
+    rows = [
+        [
+            phase.phase,
+            f"{phase.n_blocks} of {len(phase.planned)}",
+            f"{len(phase.stimuli)} of {phase.n_planned}",
+            str(phase.n_aborted),
+            str(phase.n_lost),
+            incomplete.get(phase.phase, "–"),
+            f"{phase.seconds / 60:.1f} min",
+        ]
+        for phase in material.course.phases
+    ]
+    incidents = [f"Interrupted: {reason}" for reason in material.course.incidents]
+    return Html(table(header, rows, "Complete and planned") + bullets(incidents))
