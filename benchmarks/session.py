@@ -8,8 +8,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from phosphene.clock import RealClock
-from phosphene.dataset.study import SessionFolder
 from phosphene.launch import run_virtual
 from phosphene.pipeline import Pipeline
 from phosphene.registry import load_registry
@@ -46,11 +44,8 @@ def main() -> None:
         start = time.perf_counter()
         status = run_virtual(settings, registry, lambda _message: None)
         recorded = time.perf_counter()
-        session = SessionFolder.at(Path(status.folder))
-        house = House(settings, registry, session, RealClock())
-        data, incomplete = collect(
-            session.segments("record"), settings, house.context, lambda _onset: True
-        )
+        house = House.of(Path(status.folder))
+        data, incomplete = collect(house.folder.segments("record"), settings, house.context)
         cut = time.perf_counter()
         pipeline = Pipeline(settings.stream, settings.epochs, data.epochs.spec, house.context)
         features = pipeline.fit(data.epochs)

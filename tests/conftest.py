@@ -14,7 +14,9 @@ GRACE = 5.0
 
 
 @pytest.fixture(autouse=True)
-def _private_runtime(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _private_runtime(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Connection files of tests never meet those of a running server."""
     monkeypatch.setenv("PHOSPHENE_RUNTIME", str(tmp_path_factory.mktemp("runtime")))
 

@@ -11,12 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from numpy.typing import NDArray
 
-from phosphene.clock import RealClock
 from phosphene.dataset.study import SessionFolder
 from phosphene.dataset.xdf import Segment, read_segment
-from phosphene.registry import load_registry
 from phosphene.roles.catalogue import House
-from phosphene.settings import read_resolved
 
 TRIALS = 4
 CHANNELS = ("Fz", "Cz", "Pz", "O1", "Oz", "O2")
@@ -31,9 +28,7 @@ def main(study: Path) -> None:
         for path in sorted((study / "sourcedata").glob("sub-*/ses-*/settings.json"))
         if SessionFolder.at(path.parent).decodings_file.exists()
     )
-    registry = load_registry()
-    settings = read_resolved(folder.settings_file, registry)
-    house = House(settings, registry, folder, RealClock())
+    house = House.of(folder.path)
     names = house.stimuli.classes
     recording = read_segment(folder.segments("feedback")[0])
     with folder.decodings_file.open(newline="") as file:

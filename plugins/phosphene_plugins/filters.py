@@ -1,7 +1,7 @@
 """Causal filters for the running signal: ``notch`` and ``bandpass``."""
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -75,12 +75,12 @@ class ButterworthFilter:
     """A Butterworth filter with its state in float64.
 
     It starts as if the first sample had always been there, so that an electrode's offset does not
-    ring. A sample that is not finite is replaced by the channel's last finite one before it enters:
-    one NaN in a recursive filter would stay for ever.
+    ring. A sample that is not finite is replaced by the channel's last finite one (0 V if there was
+    none) before it enters: one NaN in a recursive filter would stay for ever.
     """
 
     def __init__(self, spec: SignalSpec, kind: Kind, config: _BandConfig) -> None:
-        _check_rate(spec.sfreq, config.high)
+        _check_rate(kind, config, spec.sfreq)
         self.spec = spec
         self._recursion = _recursion(kind, config.low, config.high, config.order, spec.sfreq)
         self.delay = self._recursion.envelope_lag / spec.sfreq
@@ -114,8 +114,8 @@ class Recursion:
 
     A linear filter maps (samples, state) to (filtered samples, next state) linearly; the matrix
     of that map is what the filter makes of the unit vectors. One product replaces a recursion over
-    samples, sections and channels: 7 us for 128 channels x 10 samples against 87 us for
-    ``scipy.signal.sosfilt``, with the same result to 4e-14 (both measured).
+    samples, sections and channels: for 128 channels x 10 samples of the default band-pass 9 us
+    against 63 us for ``scipy.signal.sosfilt``, with the same result to 4e-14 (all measured).
     """
 
     def __init__(self, sos: Array) -> None:
@@ -134,7 +134,7 @@ class Recursion:
         out = np.concatenate((block, state), axis=1) @ self._matrices[n_times]
         return out[:, :n_times], out[:, n_times:]
 
-    @property
+    @cached_property
     def envelope_lag(self) -> float:
         """Samples by which the power of the output lags: the centre of the squared response.
 
@@ -165,11 +165,17 @@ def _recursion(kind: Kind, low: float, high: float, order: int, sfreq: float) ->
     return Recursion(butter(order, (low, high), btype=kind, fs=sfreq, output="sos"))
 
 
-def _check_rate(sfreq: float, high: float) -> None:
-    if high >= sfreq / 2:
+def _check_rate(kind: Kind, config: _BandConfig, sfreq: float) -> None:
+    nearest = 0.99 * sfreq / 2
+    if config.low >= nearest:
         raise PhospheneError(
-            f"a cut-off of {high:g} Hz needs a sampling rate above {2 * high:g} Hz; "
-            f"at {sfreq:g} Hz the nearest possible is {0.99 * sfreq / 2:g} Hz"
+            f"{kind}: a band from {config.low:g} Hz needs a sampling rate above "
+            f"{2 * config.high:g} Hz; found {sfreq:g} Hz"
+        )
+    if config.high >= sfreq / 2:
+        raise PhospheneError(
+            f"{kind}: high of {config.high:g} Hz must be below half the sampling rate of "
+            f"{sfreq:g} Hz; the nearest possible is {nearest:g} Hz"
         )
 
 

@@ -23,6 +23,8 @@ from phosphene import (
 )
 
 Array = NDArray[np.float64]
+ROUNDING = 1e-9
+"""Standard deviation of a log power that is rounding noise."""
 
 
 class PowerLRConfig(DecoderConfig, frozen=True):
@@ -41,7 +43,7 @@ class PowerLRConfig(DecoderConfig, frozen=True):
 
         features = log_power(training_set.epochs)
         mean, scale = features.mean(axis=0), features.std(axis=0)
-        scale[scale == 0] = 1
+        scale[scale < ROUNDING] = np.inf  # A dead channel says nothing, also once it is alive.
         model = LogisticRegression(C=self.c, max_iter=1000)
         model.fit((features - mean) / scale, training_set.wnids)
         coefficients, intercept = _for_each_class(model.coef_, model.intercept_)
@@ -111,6 +113,7 @@ def log_power(epochs: Epochs) -> Array:
     frames. ``PhospheneError`` for samples that are not finite, and for what is not power.
     """
     data = epochs.data
+    power: Array
     if data.ndim == 3:
         power = np.einsum("nct,nct->nc", data, data, dtype=np.float64) / data.shape[2]
     else:
@@ -119,10 +122,10 @@ def log_power(epochs: Epochs) -> Array:
         raise PhospheneError("power-lr: an epoch holds samples that are not finite")
     if (power < 0).any():
         raise PhospheneError(
-            "power-lr: a spectrogram's power is negative; let no step after it standardise it, "
-            "and set its log to false"
+            "power-lr: a spectrogram below zero is no power; standardise before it, not after, "
+            "and leave its log off"
         )
-    return np.log(np.maximum(power, np.finfo(np.float64).tiny))
+    return np.log(power + np.finfo(np.float64).tiny)
 
 
 def _for_each_class(coefficients: Array, intercept: Array) -> tuple[Array, Array]:

@@ -1,4 +1,16 @@
-"""What the simulated subject is like: every number that a session file can choose."""
+"""What the simulated subject is like: every number that a session file can choose.
+
+Measured with logistic regression on log power in 14-70 Hz, 20 to 500 ms after the onset, top-1:
+
+- 10 classes, 4 runs of 50 trials, leave-one-run-out, 4 subjects, code in power of strength
+  0.3 / 0.4 / 0.5: 48 / 69 / 84 % (128 channels), 37 / 52 / 70 % (32); chance 10 %. A code that
+  follows features, 0.3 / 0.4: 33 / 49 %. An evoked code of 0.4, read by a linear discriminant
+  from the waveform: 59 %; from power: 9 %.
+- 40 classes, 5 runs of 400 trials, one subject, strength 0.1 / 0.2 / 0.3: 6.6 / 23 / 50 %; chance
+  2.5 %. No code and a drift of 0.08: 2.8 %.
+- 40 classes in the paper's blocks, split by image, no code, drift 0 / 0.01 / 0.02 / 0.08:
+  2.2 / 31 / 63 / 99 %. The less noise the electrodes add, the less drift it takes.
+"""
 
 from typing import Literal
 

@@ -1,6 +1,6 @@
 """Standardise: each channel to mean 0 and standard deviation 1 over the training epochs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from phosphene import (
     hookimpl,
 )
 
+FLAT = 1e-6
+"""Below this share of the median channel's standard deviation there is only rounding noise."""
+
 
 class StandardiseConfig(EpochStepConfig, frozen=True):
     """z-score by channel, or by channel and frequency for spectrograms.
@@ -26,10 +29,6 @@ class StandardiseConfig(EpochStepConfig, frozen=True):
     def build(self, spec: SignalSpec, context: Context) -> EpochStep:
         """Return the step, not fitted."""
         return Standardise(spec)
-
-
-FLAT = 1e-6
-"""Below this share of the median channel's standard deviation there is only rounding noise."""
 
 
 @hookimpl
@@ -47,12 +46,9 @@ class Standardise:
 
     def fit(self, epochs: Epochs) -> None:
         """Learn mean and standard deviation; ``PhospheneError`` names a flat channel."""
-        # One epoch after the other: the whole in float64 would be twice the recording.
-        n = len(epochs) * epochs.data.shape[-1]
-        sums = sum(_sum(epoch) for epoch in epochs.data)
-        mean = sums / n
-        scale = np.sqrt(sum(_sum(np.square(epoch - mean)) for epoch in epochs.data) / n)
-        good = scale > FLAT * np.median(scale, axis=0)
+        mean = _mean(epochs.data)
+        scale = np.sqrt(_mean(np.square(epoch - mean) for epoch in epochs.data))
+        good = scale > FLAT * np.nanmedian(scale, axis=0)
         flat = np.flatnonzero(~good.reshape(len(good), -1).all(axis=1))
         if len(flat):
             names = ", ".join(self._spec.channels[i] for i in flat)
@@ -81,5 +77,7 @@ class Standardise:
         self._mean, self._scale = mean, scale
 
 
-def _sum(epoch: NDArray[np.floating]) -> NDArray[np.float64]:
-    return epoch.sum(axis=-1, keepdims=True, dtype=np.float64)
+def _mean(epochs: Iterable[NDArray[np.floating]]) -> NDArray[np.float64]:
+    """Return the mean over epochs and times, one by one: all in float64 would fill the memory."""
+    means = [epoch.mean(axis=-1, keepdims=True, dtype=np.float64) for epoch in epochs]
+    return np.asarray(np.mean(means, axis=0))

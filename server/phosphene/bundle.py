@@ -2,16 +2,15 @@
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from phosphene.choice import choose, choose_steps, plain
+from phosphene.choice import Chosen, choose, choose_steps, plain
 from phosphene.errors import PhospheneError
 from phosphene.interfaces import (
     Context,
@@ -20,17 +19,26 @@ from phosphene.interfaces import (
     EpochStepConfig,
     StreamStepConfig,
 )
-from phosphene.pipeline import Pipeline, State, pick_channels
+from phosphene.pipeline import Pipeline, State, eeg_picks, pick_channels
 from phosphene.registry import Registry
 from phosphene.settings import EpochSettings, Settings
 from phosphene.signals import SignalSpec
 from phosphene.versions import versions
 
 CARD = "bundle.json"
+FORMAT = 1
 MAX_STATE = 2**28
 """Bytes of one step's state that are read; none comes near."""
 POSITION_TOLERANCE = 0.01
 """Metres by which an electrode may have moved between two montages that count as the same."""
+
+
+class EpochCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the bundle cuts epochs, and its epoch steps."""
+
+    tmin: float
+    tmax: float
+    steps: list[dict[str, Any]]
 
 
 class BundleCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +49,7 @@ class BundleCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spec: SignalSpec
     """The signal it was trained on, EEG channels only."""
     stream: list[dict[str, Any]]
-    epochs: dict[str, Any]
+    epochs: EpochCard
     decoder: dict[str, Any]
     classes: tuple[str, ...]
     n_epochs: int
@@ -49,7 +57,7 @@ class BundleCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Over the training epochs and their classes."""
     seed: int
     versions: dict[str, str] = msgspec.field(default_factory=versions)
-    format: Literal[1] = 1
+    format: int = FORMAT
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class Bundle:
     card: BundleCard
     decoder: Decoder
     sha256: str
-    _stream: tuple[Any, ...]
+    _stream: tuple[Chosen[StreamStepConfig], ...]
     _epochs: EpochSettings
     _states: tuple[State, ...]
     _context: Context
@@ -84,6 +92,7 @@ def save_bundle(
         (draft / part).mkdir(parents=True)
     for name, state in states:
         np.savez(draft / "steps" / f"{name}.npz", **dict(state))  # type: ignore[arg-type]
+        _read_state(draft / "steps" / f"{name}.npz")  # What cannot be read is not kept either.
     decoder.save(draft / "decoder")
     (draft / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card)))
     draft.rename(folder)
@@ -102,12 +111,15 @@ def load_bundle(
     found = hash_folder(folder)
     if sha256 is not None and found != sha256:
         raise PhospheneError(f"{folder} has changed: expected hash {sha256}, found {found}")
-    stream = choose_steps(registry, card.stream, StreamStepConfig)
-    steps = choose_steps(registry, card.epochs["steps"], EpochStepConfig)
-    epochs = EpochSettings(card.epochs["tmin"], card.epochs["tmax"], steps)
+    try:
+        stream = choose_steps(registry, card.stream, StreamStepConfig)
+        steps = choose_steps(registry, card.epochs.steps, EpochStepConfig)
+        epochs = EpochSettings(card.epochs.tmin, card.epochs.tmax, steps)
+        config: DecoderConfig = choose(registry, "decoder", card.decoder).config
+    except (PhospheneError, ValueError) as error:
+        raise PhospheneError(f"{folder / CARD}: {error}") from None
     states = tuple(_read_state(folder / "steps" / f"{name}.npz") for name in step_names(epochs))
-    config: DecoderConfig = choose(registry, "decoder", card.decoder).config
-    decoder = config.load(folder / "decoder", context)
+    decoder = _load_decoder(config, folder / "decoder", context)
     if decoder.classes != card.classes:
         raise PhospheneError(f"{folder}: the decoder's classes are not those of {CARD}")
     return Bundle(card, decoder, found, stream, epochs, states, context)
@@ -115,12 +127,17 @@ def load_bundle(
 
 def read_card(folder: Path) -> BundleCard:
     """Return what a bundle says about itself; ``PhospheneError`` if there is none."""
+    path = folder / CARD
     try:
-        return msgspec.json.decode((folder / CARD).read_bytes(), type=BundleCard)
+        content = path.read_bytes()
+        found = msgspec.json.decode(content, type=_Format).format
+        if found != FORMAT:
+            raise PhospheneError(f"{path}: expected format {FORMAT}, found {found}")
+        return msgspec.json.decode(content, type=BundleCard)
     except OSError:
         raise PhospheneError(f"{folder} is not a bundle: there is no {CARD} in it") from None
     except msgspec.MsgspecError as error:
-        raise PhospheneError(f"{folder / CARD}: {error}") from None
+        raise PhospheneError(f"{path}: {error}") from None
 
 
 def make_card(
@@ -128,17 +145,12 @@ def make_card(
 ) -> BundleCard:
     """Return the card of a bundle trained with these settings on a signal of ``spec``."""
     epochs = settings.epochs
-    eeg = [i for i, kind in enumerate(spec.types) if kind == "eeg"]
     return BundleCard(
         subject=settings.subject,
         session=settings.session,
-        spec=pick_channels(spec, eeg),
+        spec=pick_channels(spec, eeg_picks(spec)),
         stream=[plain(step) for step in settings.stream],
-        epochs={
-            "tmin": epochs.tmin,
-            "tmax": epochs.tmax,
-            "steps": [plain(step) for step in epochs.steps],
-        },
+        epochs=EpochCard(epochs.tmin, epochs.tmax, [plain(step) for step in epochs.steps]),
         decoder=plain(settings.decoder),
         classes=classes,
         n_epochs=n_epochs,
@@ -154,26 +166,29 @@ def step_names(epochs: EpochSettings) -> list[str]:
 
 def check_signal(card: BundleCard, spec: SignalSpec) -> None:
     """Raise ``PhospheneError``, naming both, if a signal is not what the bundle was trained on."""
-    live = pick_channels(spec, [i for i, kind in enumerate(spec.types) if kind == "eeg"])
-    trained = card.spec
-    if live.sfreq != trained.sfreq:
-        raise PhospheneError(
-            f"the decoder was trained at {trained.sfreq:g} Hz; this signal has {live.sfreq:g} Hz"
+    if problem := difference(card.spec, pick_channels(spec, eeg_picks(spec))):
+        raise PhospheneError(f"the decoder was trained on another EEG signal: {problem}")
+
+
+def difference(expected: SignalSpec, found: SignalSpec) -> str:
+    """Return in words how a signal differs from the expected one; nothing if it can replace it."""
+    if found.sfreq != expected.sfreq:
+        return f"expected {expected.sfreq:.9g} Hz, found {found.sfreq:.9g} Hz"
+    if set(found.channels) != set(expected.channels):
+        return (
+            f"expected {expected.n_channels} channels, found {found.n_channels}; "
+            f"missing: {_listed(_without(expected, found))}; "
+            f"unknown: {_listed(_without(found, expected))}"
         )
-    if live.channels != trained.channels:
-        raise PhospheneError(
-            f"the decoder was trained on {_names(trained)}; this signal has {_names(live)}"
+    for row, (wanted, given) in enumerate(zip(_typed(expected), _typed(found), strict=True)):
+        if wanted != given:
+            return f"expected {wanted} as channel {row + 1}, found {given}"
+    if moved := [name for name in found.channels if _moved(expected, found, name)]:
+        return (
+            f"expected {_placed(expected, moved[0])}, found {_placed(found, moved[0])}; "
+            f"moved by more than {POSITION_TOLERANCE * 100:g} cm: {_listed(moved)}"
         )
-    moved = [
-        name
-        for name in _common(trained, live)
-        if _distance(trained, live, name) > POSITION_TOLERANCE
-    ]
-    if moved:
-        raise PhospheneError(
-            f"the montage is another: {', '.join(moved)} lie more than "
-            f"{POSITION_TOLERANCE * 100:.0f} cm from where they were in training"
-        )
+    return ""
 
 
 def hash_folder(folder: Path) -> str:
@@ -185,25 +200,50 @@ def hash_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_state(path: Path) -> Mapping[str, NDArray[np.generic]]:
+class _Format(msgspec.Struct):
+    format: int
+
+
+def _read_state(path: Path) -> State:
     try:
-        if path.stat().st_size > MAX_STATE:
-            raise PhospheneError(f"{path} is larger than any step's state")
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError) as error:
-        raise PhospheneError(f"{path} cannot be read: {error}") from None
+            size = sum(file.file_size for file in arrays.zip.infolist())
+            if size > MAX_STATE:
+                raise ValueError(f"found {size} bytes; allowed: {MAX_STATE}")
+            return dict(arrays)
+    except Exception as error:  # A damaged archive makes zipfile and numpy raise almost anything.
+        raise PhospheneError(f"{path} cannot be read: {error}") from error
 
 
-def _common(one: SignalSpec, other: SignalSpec) -> list[str]:
-    return [name for name in one.channels if name in one.positions and name in other.positions]
+def _load_decoder(config: DecoderConfig, folder: Path, context: Context) -> Decoder:
+    try:
+        return config.load(folder, context)
+    except PhospheneError:
+        raise
+    except Exception as error:  # Whatever a plugin makes of damaged files.
+        raise PhospheneError(f"{folder} cannot be read: {error}") from error
 
 
-def _distance(one: SignalSpec, other: SignalSpec, name: str) -> float:
-    difference = np.subtract(one.positions[name], other.positions[name])
-    return float(np.linalg.norm(difference))
+def _typed(spec: SignalSpec) -> list[str]:
+    return [f"{name} ({kind})" for name, kind in zip(spec.channels, spec.types, strict=True)]
 
 
-def _names(spec: SignalSpec) -> str:
-    shown = ", ".join(spec.channels[:8]) + (", ..." if spec.n_channels > 8 else "")
-    return f"{spec.n_channels} EEG channels ({shown})"
+def _without(spec: SignalSpec, other: SignalSpec) -> list[str]:
+    return [name for name in spec.channels if name not in other.channels]
+
+
+def _moved(expected: SignalSpec, found: SignalSpec, name: str) -> bool:
+    if not (name in expected.positions and name in found.positions):
+        return False
+    distance = np.linalg.norm(np.subtract(expected.positions[name], found.positions[name]))
+    return bool(distance > POSITION_TOLERANCE)
+
+
+def _placed(spec: SignalSpec, name: str) -> str:
+    x, y, z = spec.positions[name]
+    return f"{name} at ({x:.3f}, {y:.3f}, {z:.3f}) m"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return (", ".join(names[:8]) or "none") + more

@@ -61,9 +61,10 @@ class EpochCutter:
         times = np.maximum(np.maximum.accumulate(signal.times), self._newest)
         step = self._data.capacity - self.n_times
         for start in range(0, signal.n_times, step):
-            self._data.append(signal.data[:, start : start + step])
-            self._times.append(times[np.newaxis, start : start + step])
-            self._newest = times[: start + step][-1]
+            piece = slice(start, start + step)
+            self._data.append(signal.data[:, piece])
+            self._times.append(times[np.newaxis, piece])
+            self._newest = times[piece][-1]
             self._cut()
 
     def mark(self, onset: Onset) -> None:

@@ -50,9 +50,7 @@ def open_session(settings: Settings, registry: Registry, clock: Clock) -> Iterat
         write_resolved(settings, folder.settings_file)
         journal = Journal(folder.journal_file)
         try:
-            session = Session(
-                plan, folder, journal, check_signal, settings.bundle, clock.now()
-            )
+            session = Session(plan, folder, journal, check_signal, clock.now())
             yield Opened(session, house, plan)
         finally:
             journal.close()

@@ -32,7 +32,7 @@ class Pipeline:
         context: Context,
         lag: float = 0.0,
     ) -> None:
-        self._picks = [i for i, kind in enumerate(spec.types) if kind == "eeg"]
+        self._picks = eeg_picks(spec)
         if not self._picks:
             raise PhospheneError(f"no EEG channel; found {', '.join(sorted(set(spec.types)))}")
         self._all = len(self._picks) == spec.n_channels
@@ -103,6 +103,11 @@ class Pipeline:
 
     def _new_cutter(self) -> EpochCutter:
         return EpochCutter(self.spec, self.tmin, self._tmax, self.delay)
+
+
+def eeg_picks(spec: SignalSpec) -> list[int]:
+    """Return the rows of the EEG channels."""
+    return [row for row, kind in enumerate(spec.types) if kind == "eeg"]
 
 
 def pick_channels(spec: SignalSpec, picks: Sequence[int]) -> SignalSpec:

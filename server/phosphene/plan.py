@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 
 from phosphene.errors import PhospheneError
 from phosphene.events import Block
@@ -19,6 +20,8 @@ class Plan:
     blocks: dict[Phase, tuple[Block, ...]] = field(default_factory=dict)
     tasks: dict[Phase, str] = field(default_factory=dict)
     """BIDS task label by phase: letters and digits of the paradigm's name."""
+    bundle: Path | None = None
+    """A bundle trained earlier, for a protocol without training."""
 
     def runs(self, phase: Phase) -> Iterator[tuple[int, list[Block]]]:
         """Yield each run of a phase with its blocks, in order."""
@@ -49,7 +52,7 @@ def make_plan(settings: Settings, context: Context) -> Plan:
             raise PhospheneError(f"the protocol has a {phase} phase, but no paradigm for it")
         blocks[phase] = _checked(paradigm.name, paradigm.config.blocks(context))
         tasks[phase] = "".join(filter(str.isalnum, paradigm.name))
-    return Plan(settings.protocol, blocks, tasks)
+    return Plan(settings.protocol, blocks, tasks, settings.bundle)
 
 
 def block_seconds(block: Block) -> float:

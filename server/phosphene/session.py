@@ -1,7 +1,6 @@
 """A session: the script that takes one subject through the protocol."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from phosphene import guard
 from phosphene.dataset.study import SessionFolder
@@ -53,11 +52,10 @@ class Session(Desk):
         folder: SessionFolder,
         journal: Journal,
         check_signal: Callable[[SignalSpec], object],
-        bundle: Path | None = None,
         now: float = 0.0,
     ) -> None:
         self._check_signal = check_signal
-        self._bundle = str(bundle) if bundle else ""
+        self._bundle = str(plan.bundle) if plan.bundle else ""
         self._bundle_sha256 = ""
         self._clear_at = 0.0
         self._segment_open = False

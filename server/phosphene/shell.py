@@ -11,13 +11,10 @@ import zmq
 from phosphene.bus import Bus, Keyring, receive, send
 from phosphene.clock import RealClock
 from phosphene.connection import Connection, KeyPair, read_connection
-from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
 from phosphene.messages import Alive, Failed, Hello, Message, Peers, Quit, Ready
-from phosphene.registry import load_registry
 from phosphene.roles import Outgoing, Role
 from phosphene.roles.catalogue import House
-from phosphene.settings import read_resolved
 
 HEARTBEAT = 0.5
 ORPHANED = 5.0
@@ -150,7 +147,7 @@ def run_child(name: str, connection_file: Path, build: Build) -> int:
             shell.listen()
         role: Role | None = None
         try:
-            role = build(_house(connection), shell.to_server)
+            role = build(House.of(Path(connection.folder)), shell.to_server)
             shell.run(role)
         except (PhospheneError, OSError) as error:
             shell.to_server(Failed(name, str(error)))
@@ -159,12 +156,6 @@ def run_child(name: str, connection_file: Path, build: Build) -> int:
             if role is not None:
                 role.close()
     return 0
-
-
-def _house(connection: Connection) -> House:
-    registry = load_registry()
-    folder = SessionFolder.at(Path(connection.folder))
-    return House(read_resolved(folder.settings_file, registry), registry, folder, RealClock())
 
 
 def main(arguments: list[str]) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from phosphene.bundle import make_card, save_bundle
+from phosphene.bundle import difference, make_card, save_bundle
 from phosphene.dataset.xdf_reader import Segment, read_segment
 from phosphene.epochs import Cut, Incomplete
 from phosphene.errors import PhospheneError
@@ -32,7 +32,7 @@ def collect(
     """Return the epochs of every stimulus that ``counts``, before the epoch steps.
 
     Stimuli whose epoch could not be cut come second. Raises ``PhospheneError`` if the recordings
-    are unreadable, are of different signals, or hold no stimulus.
+    are unreadable, are of different signals, or hold no stimulus with its samples.
     """
     recordings = [read_segment(path) for path in segments]
     wanted = [[o for o in r.onsets if o.event == "stimulus" and counts(o)] for r in recordings]
@@ -53,6 +53,11 @@ def collect(
             trials.append(cut.onset)
         incomplete += pipeline.close_segment()
         context.progress(COLLECTED * (number + 1) / len(recordings), "reading recordings")
+    if not trials:
+        lost = incomplete[0]
+        raise PhospheneError(
+            f"no epoch of {n_wanted} stimuli could be cut; of the first: {lost.reason}"
+        )
     epochs = Epochs(data[: len(trials)], pipeline.spec, pipeline.tmin)
     return TrainingSet(epochs, tuple(trials), context.stimuli), incomplete
 
@@ -91,10 +96,14 @@ def check_enough(data: TrainingSet) -> None:
     """Raise ``PhospheneError`` if nothing can be learnt from so few trials."""
     counts = Counter(data.wnids)
     if len(counts) < 2:
-        raise PhospheneError(f"a decoder needs two classes or more; recorded: {len(counts)}")
+        raise PhospheneError(
+            f"a decoder needs two classes or more; recorded: {', '.join(counts)} only"
+        )
     lone = [wnid for wnid, n in counts.items() if n < 2]
     if lone:
-        raise PhospheneError(f"a decoder needs two trials of each class; one of {', '.join(lone)}")
+        raise PhospheneError(
+            f"a decoder needs two trials or more of each class; recorded one of {', '.join(lone)}"
+        )
 
 
 def hash_data(data: TrainingSet) -> str:
@@ -117,9 +126,7 @@ def _replay(recording: Segment, onsets: Sequence[Onset], pipeline: Pipeline) -> 
 def _check_same_signal(recordings: Sequence[Segment]) -> None:
     first = recordings[0]
     for other in recordings[1:]:
-        if other.spec != first.spec:
+        if problem := difference(first.spec, other.spec):
             raise PhospheneError(
-                f"{other.path} is a recording of another signal than {first.path}: "
-                f"{other.spec.n_channels} channels at {other.spec.sfreq:g} Hz, "
-                f"{first.spec.n_channels} at {first.spec.sfreq:g} Hz"
+                f"{other.path} is a recording of another signal than {first.path}: {problem}"
             )

@@ -50,7 +50,7 @@ def test_the_interval_covers_the_truth_in_at_least_95_of_100_cases(n: int, p: fl
 
 def test_an_accuracy_as_text_has_chance_interval_and_number_of_trials() -> None:
     assert str(accuracy(30, 60, chance=0.1)) == (
-        "50.0 % of 60 trials (chance 10.0 %, 95 % 36.8 % to 63.2 %)"
+        "50.0 % of 60 trials (chance 10.0 %, 95 % interval 36.8 to 63.2 %)"
     )
 
 

@@ -1,4 +1,4 @@
-"""A session on the virtual clock, with a plain source: whatever the operator does, nothing is lost."""
+"""A session on the virtual clock, with a plain source: whatever happens, nothing is lost."""
 
 import hashlib
 from collections import Counter, deque

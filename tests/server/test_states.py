@@ -14,15 +14,12 @@ FINAL = {State.FINISHED, State.FAILED}
 def test_any_walk_stays_inside_the_table_and_refusals_change_nothing(events: list[Event]) -> None:
     state = State.CONFIGURED
     for event in events:
-        try:
-            following = after(state, event)
-        except PhospheneError as refusal:
-            assert event not in TRANSITIONS[state]
-            assert str(event) in str(refusal)
-            assert str(state) in str(refusal)
+        if event in TRANSITIONS[state]:
+            state = after(state, event)
         else:
-            assert following is TRANSITIONS[state][event]
-            state = following
+            with pytest.raises(PhospheneError, match=f"{event} is not possible while {state}"):
+                after(state, event)
+    assert state in State
 
 
 @pytest.mark.parametrize("state", set(State) - FINAL)

@@ -138,7 +138,7 @@ def test_symbolic_links_are_refused(folder: Folder, linked: str) -> None:
 
 
 def test_a_manifest_that_is_missing_empty_or_no_text_is_refused(folder: Folder) -> None:
-    with pytest.raises(PhospheneError, match="cannot read .*manifest.tsv"):
+    with pytest.raises(PhospheneError, match=r"cannot read .*manifest\.tsv"):
         StimulusSet.read(folder.path)
     folder.rows.clear()
     assert "lists no images" in folder.refusal()
@@ -153,7 +153,7 @@ def test_any_other_text_is_refused_by_name(
 ) -> None:
     folder = Folder(tmp_path_factory.getbasetemp() / "any")
     folder.write("\t".join(HEADER) + "\n" + content.encode("utf-8", "replace").decode())
-    with pytest.raises(PhospheneError, match="manifest.tsv"):
+    with pytest.raises(PhospheneError, match=r"manifest\.tsv"):
         StimulusSet.read(folder.path)
 
 

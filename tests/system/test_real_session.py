@@ -16,13 +16,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from phosphene.clock import RealClock
 from phosphene.dataset.study import SessionFolder
 from phosphene.dataset.xdf import read_segment
 from phosphene.events import Onset
-from phosphene.registry import load_registry
 from phosphene.roles.catalogue import House
-from phosphene.settings import read_resolved
 from phosphene.training import collect
 from phosphene_stimuli.standin import StandinConfig
 
@@ -131,10 +128,8 @@ def check_complete(folder: SessionFolder) -> None:
     assert len(onsets_of(folder, "feedback", "stimulus")) == FEEDBACK
     assert len(onsets_of(folder, "feedback", "picture")) == FEEDBACK
 
-    registry = load_registry()
-    settings = read_resolved(folder.settings_file, registry)
-    house = House(settings, registry, folder, RealClock())
-    data, incomplete = collect(folder.segments("record"), settings, house.context)
+    house = House.of(folder.path)
+    data, incomplete = collect(folder.segments("record"), house.settings, house.context)
     assert incomplete == []
     assert len(data.trials) == len(stimuli)
     assert np.isfinite(data.epochs.data).all()

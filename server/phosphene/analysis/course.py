@@ -1,5 +1,6 @@
 """What happened in a session: planned, shown and recorded, from plan, journal and files."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,13 +58,20 @@ class PhaseCourse:
     @property
     def n_aborted(self) -> int:
         """Trials of interrupted blocks: on disk, and not used."""
-        n_stimuli = sum(onset.event == "stimulus" for onset in self.onsets)
-        return n_stimuli - len(self.stimuli)
+        return self._on_disk.total() - len(self.stimuli)
 
     @property
     def n_lost(self) -> int:
         """Trials that the screen showed and whose onsets are not on disk."""
-        return sum(done.n_trials for done in self.ended) - len(self.stimuli) - self.n_aborted
+        return sum(
+            done.n_trials - self._on_disk[(done.phase, done.run, done.block, done.attempt)]
+            for done in self.ended
+        )
+
+    @cached_property
+    def _on_disk(self) -> Counter[BlockKey]:
+        """Images by attempt at a block."""
+        return Counter(block_of(onset) for onset in self.onsets if onset.event == "stimulus")
 
     @property
     def seconds(self) -> float:

@@ -75,6 +75,12 @@ def evaluate(
     return judge(predictions, plain(decoder), split, names, is_nested(trials)), predictions
 
 
+def describe_classes(evaluation: Evaluation) -> list[str]:
+    """Return the top-1 accuracy of each class as lines of text."""
+    accuracies = evaluation.by_class
+    return [f"{name}: {accuracies[w]}" for w, name in evaluation.classes.items() if w in accuracies]
+
+
 def predict(
     training_set: TrainingSet,
     pipeline: Pipeline,
@@ -117,7 +123,7 @@ def judge(
         classes={wnid: names.get(wnid, wnid) for wnid in classes},
         top=metrics.top_accuracies(wnids, classes, probabilities, label),
         by_class=metrics.accuracy_by(wnids, right, chance, label),
-        by_fold=metrics.accuracy_by(predictions.folds, right, chance, label),
+        by_fold=_in_order(metrics.accuracy_by(predictions.folds, right, chance, label)),
         confusion=tuple(map(tuple, metrics.confusion(wnids, classes, probabilities).tolist())),
     )
 
@@ -133,6 +139,11 @@ def describe(evaluation: Evaluation) -> list[str]:
         lines.append(f"{evaluation.n_incomplete} trials were left out: samples are missing")
     lines += [f"top-{accuracy.k}: {accuracy}" for accuracy in evaluation.top]
     return lines
+
+
+def _in_order(found: dict[str, Accuracy]) -> dict[str, Accuracy]:
+    """Return run 9 before run 10."""
+    return {name: found[name] for name in sorted(found, key=lambda name: (len(name), name))}
 
 
 def _test(

@@ -1,6 +1,7 @@
 """A session judged: its recording cross-validated, its live decodings counted, both on disk."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import msgspec
@@ -81,7 +82,7 @@ def current_evaluation(
     feedback = evaluate_feedback(folder, settings, context)
     if folder.evaluation_file.exists():
         found = read_evaluation(folder)
-        if found.recordings == _recordings(folder):
+        if found.cross_validation and found.recordings == _recordings(folder):
             return structs.replace(found, feedback=feedback)
     try:
         return evaluate_session(folder, registry, context)
@@ -132,7 +133,8 @@ def _cross_validate(
     )
     # What was collected has passed the stream steps.
     pipeline = Pipeline((), settings.epochs, data.epochs.spec, context)
-    found, predictions = evaluate(data, pipeline, settings.decoder, context, split)
+    rest = replace(context, progress=lambda done, text: context.progress((1 + done) / 2, text))
+    found, predictions = evaluate(data, pipeline, settings.decoder, rest, split)
     return structs.replace(found, n_incomplete=len(incomplete)), predictions
 
 

@@ -126,7 +126,8 @@ ul { margin: .6rem 0; padding-left: 1.2rem; }
 .headline.confounded .claim { color: var(--warn); }
 section > .banner { padding: .5rem .9rem; border-left: .4rem solid var(--warn);
   background: var(--warn-back); color: var(--warn); }
-.wide { overflow-x: auto; }
+.claim::first-letter, .banner::first-letter { text-transform: uppercase; }
+.wide { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .4rem; }
 th, td { padding: .32rem .9rem .32rem 0; text-align: left; vertical-align: top;
@@ -137,12 +138,12 @@ figure { margin: 1.2rem 0 1.6rem; }
 figcaption { max-width: 46rem; margin-top: .3rem; }
 .drawing { overflow-x: auto; }
 svg { display: block; max-width: 100%; height: auto; }
-.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(13.5rem, 1fr));
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(12.6rem, 1fr));
   gap: .9rem; margin: 1rem 0; padding: 0; list-style: none; }
 .gallery li { padding: .6rem; border: 1px solid var(--line); border-radius: .5rem;
   break-inside: avoid; }
 .gallery .pair { display: flex; gap: .4rem; align-items: center; margin-bottom: .4rem; }
-.gallery img, .gallery .none { width: 6rem; height: 6rem; object-fit: contain;
+.gallery img, .gallery .none { flex: 1; min-width: 0; aspect-ratio: 1; object-fit: contain;
   background: var(--back); border-radius: .3rem; }
 .gallery .none { display: grid; place-items: center; color: var(--soft); font-size: .8rem; }
 .gallery p { margin: 0; font-size: .86rem; line-height: 1.4; }

@@ -40,9 +40,12 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __str__(self) -> str:
         fraction, chance, low, high = (
-            f"{100 * value:.1f} %" for value in (self.fraction, self.chance, self.low, self.high)
+            f"{100 * value:.1f}" for value in (self.fraction, self.chance, self.low, self.high)
         )
-        text = f"{fraction} of {self.n_trials} trials (chance {chance}, 95 % {low} to {high})"
+        text = (
+            f"{fraction} % of {self.n_trials} trials "
+            f"(chance {chance} %, 95 % interval {low} to {high} %)"
+        )
         return f"{text}: {self.label}" if self.label else text
 
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from phosphene.analysis.crossvalidation import Evaluation
-from phosphene.analysis.drawing import ACCENT, INK, LINE, SECOND, SOFT, drawing, set_title
+from phosphene.analysis.drawing import ACCENT, LINE, SECOND, SOFT, drawing, set_title
 from phosphene.analysis.html import Html
 from phosphene.analysis.metrics import Accuracy
 from phosphene.analysis.quality import Quality
@@ -69,7 +69,9 @@ def confusion_plot(evaluation: Evaluation) -> Html:
         axes.set(xlabel="decoded class", ylabel="class of the image")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        bar = figure.colorbar(image, ax=axes, shrink=0.6, format=PercentFormatter(1, decimals=0))
+        bar = figure.colorbar(
+            image, ax=axes, shrink=0.6, format=PercentFormatter(1, decimals=0, symbol=" %")
+        )
         bar.set_label("share of the class's trials")
         bar.outline.set_visible(False)
         set_title(axes, title, evaluation.label)
@@ -93,14 +95,14 @@ def evoked_plot(quality: Quality) -> Html:
         axes.plot(times, posterior, color=ACCENT, lw=1.8, label=name)
         axes.plot(times, gfp, color=SECOND, lw=1.4, label="global field power")
         axes.set(xlabel="time from onset (ms)", ylabel="µV", xlim=(times[0], times[-1]))
-        axes.legend(loc="upper left", fontsize=8.5)
+        figure.legend(loc="outside lower left", ncols=2, fontsize=8.5)
         set_title(axes, f"Evoked response, average of {quality.n_trials} trials", "")
         if head:
             _map(head, quality.evoked[:, peak] * MICROVOLTS, quality.spec, "RdBu_r")
             head.set_title(f"at {times[peak]:.0f} ms (µV)", fontsize=9, fontweight="normal")
 
     alt = f"Evoked response; the global field power is largest {times[peak]:.0f} ms after onset"
-    return drawing(WIDTH, 2.9, alt, draw)
+    return drawing(WIDTH, 3.1, alt, draw)
 
 
 def noise_plot(quality: Quality) -> Html:
@@ -138,6 +140,7 @@ def spectrum_plot(quality: Quality) -> Html:
         axes.fill_between(freqs, low, high, color=ACCENT, alpha=0.18, lw=0)
         axes.plot(freqs, median, color=ACCENT, lw=1.6)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set(xlabel="frequency (Hz)", ylabel="µV²/Hz", xlim=(freqs[0], freqs[-1]))
         set_title(axes, "Power spectrum: median channel, and 10th to 90th percentile", "")
 
@@ -168,14 +171,14 @@ def _accuracies(axes: Axes, accuracies: Sequence[Accuracy]) -> None:
     chance = [each.chance for each in accuracies]
     values = [each.fraction for each in accuracies]
     axes.hlines(rows, [a.low for a in accuracies], [a.high for a in accuracies], ACCENT, lw=2.2)
-    axes.plot(values, rows, "o", color=ACCENT, ms=6, label="accuracy, 95 % interval")
+    axes.plot(values, rows, "o", color=ACCENT, ms=6, clip_on=False, label="accuracy, 95 % interval")
     axes.vlines(chance, rows - 0.42, rows + 0.42, SECOND, lw=2, label="chance")
     axes.set_xlim(0, 1)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     axes.grid(axis="x", color=LINE, lw=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.tick_params(axis="y", length=0, pad=9)
     axes.spines["left"].set_visible(False)
     axes.figure.legend(loc="outside lower right", ncols=2, fontsize=8.5)
 

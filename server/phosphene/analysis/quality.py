@@ -1,17 +1,19 @@
 """The recorded signal as it is, before any filter: noise by channel, spectrum, evoked response."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
-from msgspec import structs
 from numpy.typing import NDArray
 
 from phosphene.analysis.course import PhaseCourse
+from phosphene.dataset.xdf_reader import Segment
 from phosphene.errors import PhospheneError
+from phosphene.events import Onset
 from phosphene.interfaces import Context
+from phosphene.pipeline import Pipeline
 from phosphene.settings import EpochSettings, Settings
-from phosphene.signals import Epochs, SignalSpec
-from phosphene.training import collect
+from phosphene.signals import SignalSpec
 
 BASELINE = 0.1
 """Seconds before onset."""
@@ -74,22 +76,37 @@ class _Sums:
 
 
 def measure_quality(phase: PhaseCourse, settings: Settings, context: Context) -> Quality:
-    """Return the quality of a phase's recordings, one file in memory at a time.
+    """Return the quality of a phase's recordings; few epochs are in memory at a time.
 
     Raises ``PhospheneError`` if there is no epoch in any of them.
     """
     spec = phase.recordings[0].spec
-    raw = structs.replace(settings, stream=(), epochs=_window(spec.sfreq))
-    quiet = replace(context, progress=lambda _done, _text: None)
-    sums, epochs = _Sums(), None
+    pipeline = Pipeline((), _window(spec.sfreq), spec, context, settings.screen.lag)
+    sums = _Sums()
     for recording in phase.recordings:
-        if any(map(phase.counts, recording.onsets)):
-            epochs = collect([recording.path], raw, quiet, phase.counts)[0].epochs
-            for start in range(0, len(epochs), BATCH):
-                _add(sums, epochs[start : start + BATCH])
-    if epochs is None or not sums.n_trials:
+        for batch in _batches(recording, filter(phase.counts, recording.onsets), pipeline):
+            _add(sums, batch, pipeline)
+    if not sums.n_trials:
         raise PhospheneError("no trial has all its samples; there is no signal to look at")
-    return _quality(sums, epochs)
+    return _quality(sums, pipeline)
+
+
+def _batches(
+    recording: Segment, onsets: Iterable[Onset], pipeline: Pipeline
+) -> Iterator[NDArray[np.float64]]:
+    """Yield epochs, (n_epochs, n_channels, n_times)."""
+    pipeline.open_segment()
+    for onset in onsets:
+        pipeline.mark(onset)
+    found: list[NDArray[np.float32]] = []
+    for signal in recording.signals():
+        pipeline.feed(signal)
+        found += [cut.data for cut in pipeline.cuts()]
+        if len(found) >= BATCH:
+            yield np.stack(found).astype(np.float64)
+            found = []
+    if found:
+        yield np.stack(found).astype(np.float64)
 
 
 def _window(sfreq: float) -> EpochSettings:
@@ -98,32 +115,32 @@ def _window(sfreq: float) -> EpochSettings:
     return EpochSettings(-before / sfreq, (length - before) / sfreq)
 
 
-def _add(sums: _Sums, epochs: Epochs) -> None:
+def _add(sums: _Sums, data: NDArray[np.float64], pipeline: Pipeline) -> None:
     from scipy.signal import detrend, periodogram
 
-    data = epochs.data.astype(np.float64)
-    before = max(1, round(-epochs.tmin * epochs.spec.sfreq))
+    sfreq = pipeline.spec.sfreq
+    before = max(1, round(-pipeline.tmin * sfreq))
     sums.evoked += (data - data[..., :before].mean(axis=-1, keepdims=True)).sum(axis=0)
     straight = detrend(data)
     sums.rms.append(straight.std(axis=-1))
-    sums.power += periodogram(straight, epochs.spec.sfreq, "hann", detrend=False)[1].sum(axis=0)
-    sums.n_trials += len(epochs)
+    sums.power += periodogram(straight, sfreq, "hann", detrend=False)[1].sum(axis=0)
+    sums.n_trials += len(data)
 
 
-def _quality(sums: _Sums, epochs: Epochs) -> Quality:
+def _quality(sums: _Sums, pipeline: Pipeline) -> Quality:
     from scipy.signal import butter, sosfiltfilt
 
-    n_times, sfreq = epochs.data.shape[-1], epochs.spec.sfreq
+    n_times, sfreq = pipeline.n_times, pipeline.spec.sfreq
     evoked = np.asarray(sums.evoked) / sums.n_trials
     # Averaging and filtering may change places: both are linear.
     if sfreq / 2 > SMOOTHING:
         evoked = sosfiltfilt(butter(2, SMOOTHING, fs=sfreq, output="sos"), evoked)
     return Quality(
-        epochs.spec,
+        pipeline.spec,
         np.asarray(np.median(np.concatenate(sums.rms), axis=0), np.float64),
         np.asarray(np.fft.rfftfreq(n_times, 1 / sfreq), np.float64),
         np.asarray(sums.power) / sums.n_trials,
-        epochs.tmin + np.arange(n_times) / sfreq,
+        pipeline.tmin + np.arange(n_times) / sfreq,
         np.asarray(evoked),
         sums.n_trials,
     )

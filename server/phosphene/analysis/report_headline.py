@@ -48,7 +48,7 @@ def claim(main: Accuracy | None) -> str:
     if main is None:
         return "Recorded; nothing was decoded."
     if main.label:
-        return f"{main.label[0].upper()}{main.label[1:]}."
+        return f"{main.label}."
     if main.above_chance:
         return "The class of the image was decoded above chance."
     if main.high < main.chance:

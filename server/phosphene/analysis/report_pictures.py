@@ -34,9 +34,10 @@ def _trial(trial: Shown, decoded: str, folder: SessionFolder, stimuli: StimulusS
         _picture(_picture_file(folder, trial), answer),
         class_="pair",
     )
-    verdict = tag("span", "✓ right" if right else "✗ wrong", class_="mark")
-    text = tag("p", f"shown {target}, decoded {answer} ", verdict)
-    return tag("li", pair, text, class_="right" if right else "wrong")
+    kind = "right" if right else "wrong"
+    verdict = tag("span", "\u00a0✓" if right else "\u00a0✗", class_="mark", title=kind)
+    text = (tag("p", f"shown: {target}"), tag("p", f"decoded: {answer}", verdict))
+    return tag("li", pair, *text, class_=kind)
 
 
 def _image(trial: Shown, name: str, stimuli: StimulusSet) -> Html:

@@ -21,6 +21,14 @@ from phosphene.analysis.material import Material
 from phosphene.analysis.metrics import Accuracy
 from phosphene.analysis.report_pictures import gallery
 
+WHAT_WAS_TESTED = {
+    "leave-one-run-out": "Each time it was tested on a run of which it had seen no trial and no "
+    "image.",
+    "leave-one-block-out": "Each time it was tested on a block of which it had seen no trial and "
+    "no image.",
+    "paper": "Each time it was tested on a part of the images; these it had not seen, but it had "
+    "been trained on other trials of the same blocks.",
+}
 HOW_MEASURED = (
     "Chance is what the best constant guess scores. Intervals are those of Clopper and Pearson "
     "(1934), trials taken as independent. A tie between classes counts as wrong."
@@ -42,7 +50,7 @@ def what_was_done(material: Material) -> Html:
         + words.steps(settings.epochs.steps),
         "Decoder": words.plugin(settings.decoder),
     }
-    if settings.generator:
+    if settings.generator and material.evaluation.feedback:
         rows["Generator"] = words.plugin(settings.generator)
     sentences = [paragraph(words.design(phase)) for phase in material.course.phases]
     return section("What was done", *sentences, facts(rows), _counts(material))
@@ -61,8 +69,7 @@ def accuracy(material: Material) -> Html:
         _banner(evaluation.label),
         paragraph(
             f"The decoder {decoder} was trained and tested {len(folds)} times (split: "
-            f"{evaluation.split}), each time on trials and images that it had not seen. "
-            f"{HOW_MEASURED}"
+            f"{evaluation.split}). {WHAT_WAS_TESTED[evaluation.split]} {HOW_MEASURED}"
         ),
         accuracy_facts(rows),
         figure(

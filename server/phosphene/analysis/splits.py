@@ -105,7 +105,7 @@ def paper(trials: Sequence[Shown], seed: int = 0) -> tuple[Fold, ...]:
         Fold(
             np.flatnonzero((tenth != number) & (tenth != (number + 1) % N_TENTHS)),
             np.flatnonzero(tenth == number),
-            f"tenth {number + 1}",
+            f"part {number + 1}",
         )
         for number in sorted(set(tenth.tolist()))
     )

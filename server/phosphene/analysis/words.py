@@ -1,6 +1,5 @@
 """What a session was, in words."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,14 +34,14 @@ def design(phase: PhaseCourse) -> str:
     trials = [trial for block in phase.planned for trial in block.trials]
     n_classes, n_runs = len({trial.wnid for trial in trials}), len({b.run for b in phase.planned})
     trial = trials[0]
-    rest = "the next one follows at once" if not trial.gap else f"then {trial.gap:g} s of black"
-    answer = f", and {trial.picture:g} s of the picture that answers it" if trial.picture else ""
+    rest = f"then {_s(trial.gap)} of black" if trial.gap else "the next one follows at once"
+    answer = f" and {_s(trial.picture)} of the picture that answers it" if trial.picture else ""
     return (
         f"{phase.phase.capitalize()} phase ({phase.task}): "
         f"{plural(len(trials), 'trial')} of {plural(n_classes, 'class', 'classes')} in "
         f"{plural(n_runs, 'run')} of {plural(len(phase.planned) // n_runs, 'block')}. "
-        f"An image stays {trial.duration:g} s, {rest}{answer}; "
-        f"{phase.planned[0].pause:g} s pass between blocks. {_order(phase)}"
+        f"An image stays {_s(trial.duration)}, {rest}{answer}; "
+        f"{_s(phase.planned[0].pause)} pass between blocks. {_order(phase)}"
     )
 
 
@@ -109,12 +108,19 @@ def plural(n: int, one: str, many: str = "") -> str:
 def _order(phase: PhaseCourse) -> str:
     if is_nested(phase.stimuli):
         return "Class and time are one variable in it."
-    per_block = Counter(len({trial.wnid for trial in block.trials}) for block in phase.planned)
-    return f"A block shows {plural(per_block.most_common(1)[0][0], 'class', 'classes')}."
+    found = [len({trial.wnid for trial in block.trials}) for block in phase.planned]
+    each = plural(found[0], "class", "classes")
+    return f"Every block shows {each}." if len(set(found)) == 1 else ""
+
+
+def _s(seconds: float) -> str:
+    return f"{seconds:g}\u00a0s"
 
 
 def _value(value: object) -> str:
     match value:
+        case bool():
+            return "yes" if value else "no"
         case float():
             return f"{value:g}"
         case list() | tuple():

@@ -12,6 +12,8 @@ from rich.console import Console
 
 from phosphene.cli import config, control, plugins
 from phosphene.cli.demo import demo
+from phosphene.cli.evaluate import evaluate
+from phosphene.cli.report import report
 from phosphene.cli.run import run
 from phosphene.cli.server import server
 from phosphene.cli.train import train
@@ -32,6 +34,8 @@ app.command()(control.pause)
 app.command()(control.resume)
 app.command()(control.stop)
 app.command()(train)
+app.command()(evaluate)
+app.command()(report)
 app.add_typer(config.app, name="config")
 app.add_typer(plugins.app, name="plugins")
 

@@ -46,7 +46,7 @@ def demo(
             status = run_virtual(settings, registry, display)
         if status.state is State.FAILED:
             raise PhospheneError(status.problem)
-        print_summary(console, Path(status.folder))
+        print_summary(console, status)
 
 
 def next_session(output: Path) -> str:

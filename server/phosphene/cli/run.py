@@ -1,7 +1,5 @@
 """Run one session from start to end: ``phosphene run``."""
 
-from pathlib import Path
-
 from rich.console import Console
 
 from phosphene.cli.options import (
@@ -44,6 +42,6 @@ def run(
             status = run_virtual(settings, registry, display)
         else:
             status = run_served(session_file, chosen, display)
-    print_summary(console, Path(status.folder))
+    print_summary(console, status)
     if status.state is State.FAILED:
         raise PhospheneError(status.problem)

@@ -17,6 +17,9 @@ from phosphene.messages import Message, Status
 from phosphene.messages import Progress as TaskProgress
 from phosphene.states import State
 
+MILESTONES = (State.READY, State.TRAINING, State.CLOSING, State.FINISHED)
+"""What is worth a line in a log file."""
+
 
 class Display:
     """Progress bars fed with what a server publishes; plain lines where nobody watches."""
@@ -73,7 +76,7 @@ class Display:
             self._console.print(f"[yellow]paused:[/] {why}; phosphene resume goes on")
         elif status.state is State.FAILED:
             self._console.print(f"[red]failed:[/] {status.problem}")
-        elif not self._console.is_terminal:
+        elif status.state in MILESTONES and not self._console.is_terminal:
             self._console.print(f"{self._title}: {status.state}")
 
     def _bar(self, name: str, fraction: float, description: str) -> None:

@@ -3,13 +3,29 @@
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+
+from phosphene.messages import Status
 
 
-def print_summary(console: Console, session: Path) -> None:
+def print_summary(console: Console, status: Status) -> None:
     """Say what was recorded, how well it was decoded, and where everything lies."""
-
+    from phosphene.analysis.evaluation import read_evaluation, summary
     from phosphene.dataset.study import SessionFolder
 
-    folder = SessionFolder.at(session)
-    console.print(str(folder.path))
+    folder = SessionFolder.at(Path(status.folder))
+    lines = [f"recorded  {recorded(status)}"]
+    if folder.evaluation_file.exists():
+        lines += [f"decoding  {line}" for line in summary(read_evaluation(folder))]
+    lines.append(f"dataset   {folder.study_root}")
+    lines += [f"bundle    {bundle}" for bundle in folder.bundles()[-1:]]
+    if folder.report_file.exists():
+        lines.append(f"report    {folder.report_file}")
+    for line in lines:
+        # A path is never broken, so that it can be copied or clicked.
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def recorded(status: Status) -> str:
+    """Return in words what lies on disk."""
+    blocks = f"{status.blocks_done} of {status.blocks_total} blocks"
+    return f"{blocks}, {status.trials_shown} trials, {status.n_samples} samples"

@@ -19,23 +19,18 @@ def train(
     from phosphene import tasks
     from phosphene.choice import choose
     from phosphene.cli.show import Display
-    from phosphene.clock import RealClock
-    from phosphene.dataset.study import SessionFolder
     from phosphene.messages import Train
-    from phosphene.registry import load_registry
     from phosphene.roles.catalogue import House
-    from phosphene.settings import read_resolved
 
-    registry = load_registry()
-    folder = SessionFolder.at(session)
-    settings = read_resolved(folder.settings_file, registry)
+    house = House.of(session)
+    settings = house.settings
     if decoder is not None:
-        settings = msgspec.structs.replace(settings, decoder=choose(registry, "decoder", decoder))
-    house = House(settings, registry, folder, RealClock())
+        chosen = choose(house.registry, "decoder", decoder)
+        settings = msgspec.structs.replace(settings, decoder=chosen)
     console = Console(stderr=as_json)
-    with Display(console, f"sub-{folder.subject} ses-{folder.session}") as display:
+    with Display(console, house.title) as display:
         context = house.reporting("train", display)
-        trained = tasks.train(settings, context, Train(str(folder.path)))
+        trained = tasks.train(settings, context, Train(str(house.folder.path)))
     if as_json:
         Console().print_json(msgspec.json.encode(trained).decode())
     else:

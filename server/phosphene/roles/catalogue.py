@@ -4,15 +4,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
-from phosphene.clock import Clock
+from phosphene import tasks
+from phosphene.clock import Clock, RealClock
 from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
 from phosphene.interfaces import Context
 from phosphene.messages import Export, Message, Progress, Train, WriteReport
-from phosphene.registry import Registry
-from phosphene import tasks
+from phosphene.registry import Registry, load_registry
 from phosphene.roles import Role
 from phosphene.roles.acquire import Acquisition
 from phosphene.roles.decode import LiveDecoding
@@ -20,7 +21,7 @@ from phosphene.roles.generate import Generation
 from phosphene.roles.once import OneShot
 from phosphene.roles.present import Presenter
 from phosphene.screen import HeadlessScreen
-from phosphene.settings import Settings
+from phosphene.settings import Settings, read_resolved
 from phosphene.stimulus import StimulusSet
 
 DEFAULT_REFRESH_RATE = 60.0
@@ -34,6 +35,18 @@ class House:
     registry: Registry
     folder: SessionFolder
     clock: Clock
+
+    @classmethod
+    def of(cls, session: Path) -> "House":
+        """Return the house of a session that has been recorded, or is being recorded."""
+        registry = load_registry()
+        folder = SessionFolder.at(session)
+        return cls(read_resolved(folder.settings_file, registry), registry, folder, RealClock())
+
+    @property
+    def title(self) -> str:
+        """How the session is called in a terminal."""
+        return f"sub-{self.folder.subject} ses-{self.folder.session}"
 
     @cached_property
     def stimuli(self) -> StimulusSet:

@@ -1,0 +1,390 @@
+"""The report: self-contained, complete, escaped, and honest about what a design can show."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from msgspec import structs
+from PIL import Image
+
+from phosphene import Context, Onset, PhospheneError, Signal, SignalSpec, StimulusSet
+from phosphene.analysis.evaluation import current_evaluation, evaluate_session, read_evaluation
+from phosphene.analysis.html import escape, tag
+from phosphene.analysis.metrics import CONFOUNDED
+from phosphene.analysis.report import write_report
+from phosphene.dataset.study import SessionFolder
+from phosphene.dataset.xdf import XdfWriter
+from phosphene.decodings import append_decoding
+from phosphene.events import Block
+from phosphene.journal import Journal, StateChanged
+from phosphene.messages import BlockDone, BlockStarted, Decoded, Phase
+from phosphene.plan import block_seconds, make_plan
+from phosphene.registry import Registry, load_registry
+from phosphene.settings import Settings, load_settings, write_resolved
+from phosphene.states import State
+
+CHANNELS = ("Fp1", "Fp2", "Fz", "Cz", "Pz", "P7", "P8", "PO3", "PO4", "O1", "O2", "Oz")
+ANGLES = np.linspace(0, 2 * np.pi, len(CHANNELS), endpoint=False)
+SPEC = SignalSpec(
+    CHANNELS,
+    ("eeg",) * len(CHANNELS),
+    250.0,
+    {
+        name: (0.06 * float(np.cos(angle)), 0.06 * float(np.sin(angle)), 0.07)
+        for name, angle in zip(CHANNELS, ANGLES, strict=True)
+    },
+)
+INTERLEAVED = "interleaved: {runs: 2, blocks: 5, classes: 4, pause: 1, cue: 0.5}"
+NESTED = "brain2image: {classes: 4, images: 6, runs: 2, pause: 1, cue: 0.5}"
+EVIL = "<script>alert('$x$')</script>"
+
+
+@dataclass
+class Lab:
+    """A session on disk, written by hand so that a test decides what went wrong in it."""
+
+    settings: Settings
+    registry: Registry
+    folder: SessionFolder
+    context: Context
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
+    scale: np.ndarray = field(default_factory=lambda: np.ones(len(CHANNELS)))
+
+    def record(
+        self,
+        phase: Phase = "record",
+        code: float = 0.5,
+        edit: Callable[[Onset], Onset] = lambda onset: onset,
+    ) -> None:
+        """Show the plan of a phase; classes differ in power by channel as far as ``code`` says."""
+        plan = make_plan(self.settings, self.context)
+        journal = Journal(self.folder.journal_file)
+        journal.append(StateChanged(0.0, State.READY))
+        gains = {
+            wnid: np.exp(code * self.rng.standard_normal((len(CHANNELS), 1)))
+            for wnid in self.context.stimuli.classes
+        }
+        for run, blocks in plan.runs(phase):
+            path = self.folder.new_segment(phase, plan.tasks[phase], run)
+            writer = XdfWriter(path, SPEC, {"phase": phase})
+            start = 100.0 * run
+            for block in blocks:
+                journal.append(BlockStarted(phase, run, block.block, 1, start))
+                onsets = [edit(onset) for onset in shown(block, phase, start)]
+                writer.write_signal(self._signal(onsets, gains, start, block_seconds(block)))
+                for onset in onsets:
+                    writer.write_marker(onset)
+                end, n_trials = start + block_seconds(block), len(block.trials)
+                done = BlockDone(phase, run, block.block, 1, end, n_trials, 0, 0, False)
+                journal.append(done)
+                start += block_seconds(block)
+            tail = self._signal([], {}, start, 2.0)
+            writer.write_signal(tail)
+            writer.close()
+        journal.close()
+
+    def _signal(
+        self, onsets: Sequence[Onset], gains: dict[str, np.ndarray], start: float, length: float
+    ) -> Signal:
+        times = start + np.arange(round(length * SPEC.sfreq)) / SPEC.sfreq
+        data = 1e-5 * self.scale[:, None] * self.rng.standard_normal((len(CHANNELS), len(times)))
+        for onset in onsets:
+            during = (onset.time <= times) & (times < onset.time + onset.duration)
+            data[:, during] *= gains[onset.wnid]
+        return Signal(data.astype(np.float32), times)
+
+    def decode(self, n_right: int, n_trials: int) -> None:
+        """Decode the first trials of the feedback phase live, and file their pictures."""
+        block = make_plan(self.settings, self.context).blocks["feedback"][0]
+        classes = tuple(self.context.stimuli.classes)
+        self.folder.pictures.mkdir()
+        for index, onset in enumerate(shown(block, "feedback", 100.0)[:n_trials]):
+            best = onset.wnid if index < n_right else next(c for c in classes if c != onset.wnid)
+            probabilities = tuple(0.7 if wnid == best else 0.1 for wnid in classes)
+            decoded = Decoded(onset, classes, probabilities, "/x.xdf", 0, onset.time + 0.55)
+            append_decoding(self.folder.decodings_file, decoded)
+            name = f"run-01_block-01_attempt-01_trial-{onset.trial:03d}.png"
+            Image.new("RGB", (64, 64), (200, 30, 30)).save(self.folder.pictures / name)
+
+    def report(self) -> str:
+        path = write_report(self.folder, self.registry, self.context)
+        assert path == self.folder.report_file
+        return path.read_text(encoding="utf-8")
+
+
+def shown(block: Block, phase: str, start: float) -> list[Onset]:
+    onsets = []
+    for number, trial in enumerate(block.trials, start=1):
+        seq = 100 * block.block + number
+        where = (phase, block.run, block.block, 1, number, trial.wnid, trial.image, "")
+        onsets.append(Onset(seq, "stimulus", start, start, trial.duration, *where))
+        start += trial.duration + trial.gap + trial.picture + trial.rest
+    return onsets
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return load_registry()
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def lab(tmp_path: Path, registry: Registry, cache: Path) -> Iterator[Callable[..., Lab]]:
+    def make(paradigm: str, *, feedback: bool = False, names: str = "") -> Lab:
+        protocol = "[record, train, feedback, report]" if feedback else "[record, report]"
+        session = tmp_path / "session.yaml"
+        session.write_text(
+            "format: 1\nextends: demo\nsession: a\n"
+            f"protocol: {protocol}\nparadigm:\n  {paradigm}\n"
+            "feedback:\n  feedback: {blocks: 1, trials: 8, classes: 4, pause: 1, cue: 0.5}\n"
+            "stimuli:\n  standin: {classes: 4, images: 12, gallery: 1, size: 32}\n"
+            "stream: []\nepochs: {tmin: 0, tmax: 0.5, steps: [standardise]}\n"
+            f"output: {tmp_path / 'study'}\ncache: {cache}\n"
+        )
+        settings = load_settings(session, registry)
+        stimuli = settings.stimuli.config.build(settings.cache)
+        if names:
+            classes = dict.fromkeys(stimuli.classes, names)
+            stimuli = StimulusSet(stimuli.root, classes, stimuli.images)
+        folder = SessionFolder.create(settings.output, settings.subject, settings.session)
+        write_resolved(settings, folder.settings_file)
+        return Lab(settings, registry, folder, Context(stimuli, settings.seed, settings.cache))
+
+    return make
+
+
+class Page(HTMLParser):
+    """What is in a page: its text, the addresses it loads, its unclosed tags."""
+
+    VOID = ("meta", "img", "path", "rect", "use", "line", "image", "br", "circle")
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.feed(content)
+        self.close()
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        names = ("src", "href", "xlink:href", "data")
+        self.addresses += [value or "" for name, value in attrs if name in names]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.words.append(data)
+
+
+def headline(content: str) -> str:
+    found = re.search(r'<p class="claim">(.*?)</p>', content)
+    assert found
+    return found[1]
+
+
+def test_a_report_needs_nothing_but_itself(lab: Callable[..., Lab]) -> None:
+    here = lab(INTERLEAVED, feedback=True)
+    here.record()
+    here.record("feedback")
+    here.decode(6, 8)
+    content = here.report()
+    page = Page(content)
+    assert page.open == []
+    assert "script" not in page.tags
+    assert "link" not in page.tags
+    assert all(address.startswith(("data:", "#")) for address in page.addresses)
+    assert "default-src 'none'" in content
+    assert len(content) < 5e6
+
+
+def test_a_class_code_in_an_interleaved_design_is_above_chance(lab: Callable[..., Lab]) -> None:
+    here = lab(INTERLEAVED)
+    here.record()
+    content = here.report()
+    assert headline(content) == "The class of the image was decoded above chance."
+    assert CONFOUNDED not in content
+    page = Page(content)
+    assert "40 trials of 4 classes in 2 runs of 5 blocks" in page.text
+    assert "40 of 40" in page.text
+    assert "12 EEG channels at 250 Hz" in page.text
+
+
+def test_without_code_the_headline_is_that_there_is_no_evidence(lab: Callable[..., Lab]) -> None:
+    here = lab(INTERLEAVED)
+    here.record(code=0.0)
+    assert headline(here.report()).startswith("No evidence of decoding")
+
+
+def test_a_nested_design_is_labelled_wherever_a_number_stands(lab: Callable[..., Lab]) -> None:
+    here = lab(NESTED)
+    here.record()
+    content = here.report()
+    page = Page(content)
+    assert headline(content) == f"{CONFOUNDED}."
+    assert 'class="headline confounded"' in content
+    assert "class and time are one variable" in page.text
+    numbers = re.findall(r"% of \d+ trials \(chance [^)]*\)(.{50})", page.text)
+    assert numbers
+    assert all(after.startswith(f": {CONFOUNDED}") for after in numbers)
+    drawings = re.findall(r"<svg .*?</svg>", content, re.DOTALL)
+    of_accuracy = [svg for svg in drawings if "ccuracy" in svg or "onfusion" in svg]
+    assert len(of_accuracy) == 3
+    for svg in of_accuracy:
+        assert any(CONFOUNDED in word for word in Page(svg).words)
+
+
+def test_every_accuracy_stands_beside_chance_and_interval(lab: Callable[..., Lab]) -> None:
+    here = lab(INTERLEAVED, feedback=True)
+    here.record()
+    here.record("feedback")
+    here.decode(6, 8)
+    page = Page(here.report())
+    numbers = re.findall(r"\d % of \d+ trials(.{40})", page.text)
+    assert len(numbers) >= 4  # two in the headline, top-1 and top-3 in two sections
+    assert all(re.match(r" \(chance [\d.]+ %, 95 % interval ", after) for after in numbers)
+
+
+def test_feedback_is_shown_with_its_pictures_and_latency(lab: Callable[..., Lab]) -> None:
+    here = lab(INTERLEAVED, feedback=True)
+    here.record()
+    here.record("feedback")
+    here.decode(6, 7)
+    content = here.report()
+    page = Page(content)
+    assert "7 of 8 trials were decoded while the session ran" in page.text
+    assert "85.7 % of 7 trials (chance" in page.text
+    assert "550.0 (550.0 to 550.0) ms" in page.text
+    assert page.tags.count("img") == 14
+    assert page.text.count("✓") == 6
+    assert page.text.count("✗") == 1
+
+
+def test_names_from_outside_are_text_and_never_markup(lab: Callable[..., Lab]) -> None:
+    here = lab(INTERLEAVED, names=EVIL)
+    here.record()
+    content = here.report()
+    page = Page(content)
+    assert "script" not in page.tags
+    assert EVIL in page.text
+
+
+def test_what_went_wrong_is_in_the_report(lab: Callable[..., Lab]) -> None:
+    here = lab(INTERLEAVED)
+
+    def late(onset: Onset) -> Onset:
+        missed = onset.trial == 2
+        return structs.replace(onset, time=onset.time + 0.02 * missed, late_frames=int(missed))
+
+    here.record(edit=late)
+    journal = Journal(here.folder.journal_file)
+    journal.append(StateChanged(9.0, State.PAUSED, "no EEG arrives"))
+    journal.close()
+    page = Page(here.report())
+    assert "Interrupted: no EEG arrives" in page.text
+    assert "0.0 (0.0 to 20.0) 0.0 (-20.0 to 20.0) 10" in page.text
+    assert "How regularly the images followed each other" in page.text
+
+
+def test_interrupted_blocks_are_counted_and_not_used(lab: Callable[..., Lab]) -> None:
+    here = lab(INTERLEAVED)
+    here.record()
+    journal = Journal(here.folder.journal_file)
+    journal.append(BlockStarted("record", 2, 10, 1, 0.0))
+    text = here.folder.journal_file.read_text()
+    whole = '"block":10,"attempt":1,"end":'
+    assert whole in text
+    last = next(line for line in text.splitlines() if whole in line)
+    journal.close()
+    aborted = last.replace('"aborted":false', '"aborted":true')
+    here.folder.journal_file.write_text(text.replace(last, aborted))
+    page = Page(here.report())
+    assert "record 9 of 10 36 of 40 4 0 0" in page.text
+    found = read_evaluation(here.folder).cross_validation
+    assert found is not None
+    assert found.n_trials == 36
+
+
+def test_a_single_block_is_reported_and_says_why_it_is_not_evaluated(
+    lab: Callable[..., Lab],
+) -> None:
+    here = lab("interleaved: {runs: 1, blocks: 1, classes: 4, pause: 1, cue: 0.5}")
+    here.record()
+    page = Page(here.report())
+    assert "Recorded; nothing was decoded." in page.text
+    assert "leave-one-block-out needs at least 2 blocks; found 1" in page.text
+
+
+def test_nothing_recorded_is_nothing_to_report(lab: Callable[..., Lab]) -> None:
+    here = lab(INTERLEAVED)
+    Journal(here.folder.journal_file).close()
+    with pytest.raises(PhospheneError, match="nothing was recorded"):
+        here.report()
+
+
+def test_a_flat_and_a_noisy_channel_are_named(lab: Callable[..., Lab]) -> None:
+    here = lab(INTERLEAVED)
+    here.scale[CHANNELS.index("Fz")] = 0.0
+    here.scale[CHANNELS.index("P8")] = 20.0
+    here.record(code=0.0)
+    page = Page(here.report())
+    assert "Fz: flat" in page.text
+    assert re.search(r"P8: (19|20|21) times noisier than the median channel", page.text)
+
+
+def test_folders_of_the_computer_are_not_in_the_report(lab: Callable[..., Lab]) -> None:
+    here = lab(INTERLEAVED)
+    here.record()
+    assert str(here.settings.output) not in here.report()
+
+
+def test_an_evaluation_that_is_there_is_used_until_there_is_more_to_evaluate(
+    lab: Callable[..., Lab],
+) -> None:
+    here = lab(INTERLEAVED)
+    here.record()
+    made = evaluate_session(here.folder, here.registry, here.context, split="leave-one-block-out")
+    again = current_evaluation(here.folder, here.registry, here.context)
+    assert again == made
+    path = here.folder.segments("record")[-1]
+    path.rename(path.with_name(path.name.replace("segment-02", "segment-03")))
+    anew = current_evaluation(here.folder, here.registry, here.context)
+    assert anew.cross_validation is not None
+    assert anew.cross_validation.split == "leave-one-run-out"
+
+
+def test_the_table_of_predictions_is_beside_the_evaluation(lab: Callable[..., Lab]) -> None:
+    here = lab(INTERLEAVED)
+    here.record()
+    evaluate_session(here.folder, here.registry, here.context)
+    table = (here.folder.derivatives / "predictions.tsv").read_text().splitlines()
+    assert len(table) == 1 + 40
+
+
+def test_markup_is_escaped_unless_it_is_markup() -> None:
+    assert tag("p", "a<b", tag("i", "c")) == "<p>a&lt;b<i>c</i></p>"
+    assert tag("p", title='"') == '<p title="&quot;"></p>'
+    assert escape(escape("&")) == "&amp;"
