@@ -50,7 +50,9 @@ def record(
         cuts += pipeline.cuts()
     data = np.stack([cut.data for cut in cuts])
     trials = tuple(cut.onset for cut in cuts)
-    return TrainingSet(Epochs(data, pipeline.spec, pipeline.tmin), trials, context.stimuli), pipeline
+    return TrainingSet(
+        Epochs(data, pipeline.spec, pipeline.tmin), trials, context.stimuli
+    ), pipeline
 
 
 def virtual(context: Context) -> Context:

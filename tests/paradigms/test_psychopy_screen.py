@@ -161,18 +161,18 @@ def child(display: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, 
 
 
 @pytest.fixture(scope="module")
-def result(child: tuple[Any, str, Path]) -> Any:  # noqa: ANN401 - what JSON holds
+def result(child: tuple[Any, str, Path]) -> Any:
     return child[0]
 
 
-def test_every_image_is_on_the_screen_at_its_onset(result: Any) -> None:  # noqa: ANN401
+def test_every_image_is_on_the_screen_at_its_onset(result: Any) -> None:
     shown = [onset for onset in result["onsets"] if onset["event"] == "stimulus"]
     assert [onset["image"] for onset in shown] == [f"{name}.png" for name in COLOURS]
     assert [tuple(onset["colour"]) for onset in shown] == list(COLOURS.values())
     assert all(onset["corner"] == [255, 255, 255] for onset in shown)
 
 
-def test_images_keep_their_shape_in_the_middle_of_the_screen(result: Any) -> None:  # noqa: ANN401
+def test_images_keep_their_shape_in_the_middle_of_the_screen(result: Any) -> None:
     height = round(0.6 * HEIGHT)
     width = round(height * 60 / 40)
     left, top = (WIDTH - width) // 2, (HEIGHT - height) // 2
@@ -181,7 +181,7 @@ def test_images_keep_their_shape_in_the_middle_of_the_screen(result: Any) -> Non
 
 
 def test_a_picture_that_came_is_shown_and_the_cross_where_none_did(
-    result: Any,  # noqa: ANN401
+    result: Any,
 ) -> None:
     pictures = [onset for onset in result["onsets"] if onset["event"] == "picture"]
     assert [onset["wnid"] for onset in pictures] == ["", WNID, ""]
@@ -191,13 +191,13 @@ def test_a_picture_that_came_is_shown_and_the_cross_where_none_did(
         assert 0 < right - left == bottom - top < HEIGHT / 10
 
 
-def test_the_screen_is_black_after_the_block(result: Any) -> None:  # noqa: ANN401
+def test_the_screen_is_black_after_the_block(result: Any) -> None:
     assert result["black"]["colour"] == [0, 0, 0]
     assert result["black"]["box"] == [0, 0, 1, 1]
 
 
 def test_onsets_are_flips_on_the_lsl_clock_and_on_the_frames_of_the_stated_rate(
-    result: Any,  # noqa: ANN401
+    result: Any,
 ) -> None:
     assert result["rate"] == RATE
     assert all(onset["on_lsl_clock"] for onset in result["onsets"])
@@ -209,11 +209,11 @@ def test_onsets_are_flips_on_the_lsl_clock_and_on_the_frames_of_the_stated_rate(
     assert np.median(np.abs(frames - frames.round())) < 0.25
 
 
-def test_escape_ends_the_session_in_words(result: Any) -> None:  # noqa: ANN401
+def test_escape_ends_the_session_in_words(result: Any) -> None:
     assert result["escape"] == ["the window was closed"]
 
 
-def test_a_rate_that_cannot_be_measured_must_be_stated(result: Any) -> None:  # noqa: ANN401
+def test_a_rate_that_cannot_be_measured_must_be_stated(result: Any) -> None:
     assert "state screen.refresh_rate" in result["unmeasurable"]
 
 

@@ -49,7 +49,7 @@ def _describe(
 def _outlet(
     name: str,
     change: Change = _describe,
-    **given: Any,  # noqa: ANN401
+    **given: Any,
 ) -> pylsl.StreamOutlet:
     given = {"type": "EEG", "channel_count": 5, "nominal_srate": 250, "source_id": name} | given
     info = pylsl.StreamInfo(name, **given)
@@ -90,7 +90,7 @@ def _collect(source: Source, n_times: int) -> tuple[NDArray[np.float32], NDArray
     return np.concatenate(data, axis=1), np.concatenate(stamps)
 
 
-def _error(**settings: Any) -> str:  # noqa: ANN401
+def _error(**settings: Any) -> str:
     # pytest.raises would keep the frames of the test, and with them its outlets, alive.
     try:
         LslConfig(**settings).build(CONTEXT).close()

@@ -145,7 +145,7 @@ def events(run: Path) -> list[dict[str, str]]:
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
-def sidecar(run: Path, suffix: str = "eeg") -> Any:  # noqa: ANN401
+def sidecar(run: Path, suffix: str = "eeg") -> Any:
     return json.loads(run.with_name(run.name.replace("_eeg.vhdr", f"_{suffix}.json")).read_text())
 
 

@@ -115,7 +115,9 @@ def test_any_order_and_any_pieces_give_the_same_epochs(
 
 @examples
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3000))
-def test_an_hour_at_once_gives_the_same_epochs_as_chunk_by_chunk(seed: int, size: int) -> None:
+def test_a_long_recording_at_once_gives_the_same_epochs_as_chunk_by_chunk(
+    seed: int, size: int
+) -> None:
     signal = regular(6000)  # 60 s: much more than is kept.
     times = np.random.default_rng(seed).uniform(45, 115, 30)
     onsets = [make_onset(float(time), seq) for seq, time in enumerate(times)]
@@ -126,7 +128,8 @@ def test_an_hour_at_once_gives_the_same_epochs_as_chunk_by_chunk(seed: int, size
 
 def test_onsets_may_come_behind_their_samples() -> None:
     onset = make_onset(51.0)
-    before, after = (run(cutter(), s) for s in ([onset, regular(300)], [regular(300), onset]))
+    before = run(cutter(), [onset, regular(300)])
+    after = run(cutter(), [regular(300), onset])
     assert before.cut == after.cut
     assert len(before.cut) == 1
 
@@ -156,7 +159,7 @@ def test_a_cut_stays_what_it_was_when_the_signal_goes_on() -> None:
     its.feed(regular(300))
     (cut,) = its.cuts()
     before = cut.data.copy()
-    its.feed(make_signal(53.0 + np.arange(3000) / SFREQ))
+    its.feed(regular(3000, start=53.0))
     np.testing.assert_array_equal(cut.data, before)
     assert cut.data.dtype == np.float32
 
@@ -175,7 +178,8 @@ def test_a_cut_stays_what_it_was_when_the_signal_goes_on() -> None:
 def test_an_epoch_begins_with_the_sample_nearest_to_its_start(
     time: float, tmin: float, delay: float, n_times: int, offset: float
 ) -> None:
-    signal = make_signal(50.0 + np.arange(600) / SFREQ, offset)
+    signal = regular(600)
+    signal = Signal(signal.data, signal.stamps, offset)
     its = EpochCutter(SPEC, tmin, tmin + n_times / SFREQ, delay)
     assert its.n_times == n_times
     its.mark(make_onset(time + offset))
@@ -190,7 +194,7 @@ def test_an_epoch_begins_with_the_sample_nearest_to_its_start(
 
 def test_it_is_the_samples_own_times_that_count() -> None:
     # The amplifier is 1 % slow: after 4 s its samples are 4 behind the nominal rate.
-    signal = make_signal(50.0 + np.arange(600) * 1.01 / SFREQ)
+    signal = make_signal(50.0 + np.arange(600) / (SFREQ / 1.01))
     its = cutter(0.0, 0.3, 0.0)
     its.mark(make_onset(54.04))
     its.feed(signal)
@@ -201,11 +205,10 @@ def test_it_is_the_samples_own_times_that_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("time", "missing"), [(49.0, "0.880"), (49.85, "0.030"), (49.8745, "0.005")]
+    ("time", "missing"), [(49.0, "0.880"), (49.85, "0.030"), (49.874, "0.006")]
 )
 def test_an_epoch_that_begins_before_the_recording_is_incomplete(time: float, missing: str) -> None:
     found = reason(make_onset(time), regular(300))
-    assert found.startswith("its first 0.0") or found.startswith("its first 0.8")
     assert found == f"its first {missing} s are not in the recording"
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from phosphene.errors import PhospheneError
 from phosphene.ring import Ring
@@ -11,9 +12,10 @@ from phosphene.ring import Ring
 N_ROWS = 2
 
 
-def columns(start: int, stop: int) -> np.ndarray:
+def columns(start: int, stop: int) -> NDArray[np.float64]:
     """Return columns that say which they are."""
-    return np.arange(start, stop, dtype=np.float64) + np.array([[0.0], [0.25]])
+    number = np.arange(start, stop) / 1.0
+    return np.stack((number, number + 0.25))
 
 
 @settings(deadline=None)
@@ -52,7 +54,7 @@ def test_a_view_is_no_copy_and_contiguous_along_time_even_where_the_ring_wraps()
         ring.append(columns(at, at + 5))
     view = ring.view(7, 15)
     assert view.strides[1] == view.itemsize
-    assert np.shares_memory(view, ring.view(8, 9))
+    assert np.shares_memory(view, ring.view(7, 8))
 
 
 def test_more_than_the_capacity_at_once_is_refused_and_changes_nothing() -> None:
