@@ -53,7 +53,8 @@ class PowerLRConfig(DecoderConfig, frozen=True):
     def load(self, folder: Path, context: Context) -> Decoder:
         """Return the decoder that was saved; ``PhospheneError`` if the files do not fit."""
         classes = tuple(json.loads((folder / "classes.json").read_text()))
-        with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
+        weights = folder / "weights.npz"
+        with weights.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return PowerLR(classes, **arrays)
 
 

@@ -206,8 +206,9 @@ class _Format(msgspec.Struct):
 
 def _read_state(path: Path) -> State:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            size = sum(file.file_size for file in arrays.zip.infolist())
+        # Opened here: numpy leaves the file open if it is damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            size = sum(member.file_size for member in arrays.zip.infolist())
             if size > MAX_STATE:
                 raise ValueError(f"found {size} bytes; allowed: {MAX_STATE}")
             return dict(arrays)

@@ -1,21 +1,32 @@
 """The report: self-contained, complete, escaped, and honest about what a design can show."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
+import typer
 from msgspec import structs
 from PIL import Image
+from typer.testing import CliRunner, Result
 
 from phosphene import Context, Onset, PhospheneError, Signal, SignalSpec, StimulusSet
-from phosphene.analysis.evaluation import current_evaluation, evaluate_session, read_evaluation
+from phosphene.analysis import words
+from phosphene.analysis.evaluation import (
+    SessionEvaluation,
+    current_evaluation,
+    evaluate_session,
+    read_evaluation,
+)
 from phosphene.analysis.html import escape, tag
 from phosphene.analysis.metrics import CONFOUNDED
 from phosphene.analysis.report import write_report
+from phosphene.cli.evaluate import evaluate
+from phosphene.cli.report import report
 from phosphene.dataset.study import SessionFolder
 from phosphene.dataset.xdf import XdfWriter
 from phosphene.decodings import append_decoding
@@ -24,18 +35,19 @@ from phosphene.journal import Journal, StateChanged
 from phosphene.messages import BlockDone, BlockStarted, Decoded, Phase
 from phosphene.plan import block_seconds, make_plan
 from phosphene.registry import Registry, load_registry
-from phosphene.settings import Settings, load_settings, write_resolved
+from phosphene.settings import ScreenSettings, Settings, load_settings, write_resolved
 from phosphene.states import State
 
 CHANNELS = ("Fp1", "Fp2", "Fz", "Cz", "Pz", "P7", "P8", "PO3", "PO4", "O1", "O2", "Oz")
 ANGLES = np.linspace(0, 2 * np.pi, len(CHANNELS), endpoint=False)
+RADII = np.linspace(0.03, 0.07, len(CHANNELS))
 SPEC = SignalSpec(
     CHANNELS,
     ("eeg",) * len(CHANNELS),
     250.0,
     {
-        name: (0.06 * float(np.cos(angle)), 0.06 * float(np.sin(angle)), 0.07)
-        for name, angle in zip(CHANNELS, ANGLES, strict=True)
+        name: (radius * float(np.cos(angle)), radius * float(np.sin(angle)), 0.07)
+        for name, angle, radius in zip(CHANNELS, ANGLES, RADII, strict=True)
     },
 )
 INTERLEAVED = "interleaved: {runs: 2, blocks: 5, classes: 4, pause: 1, cue: 0.5}"
@@ -51,6 +63,7 @@ class Lab:
     registry: Registry
     folder: SessionFolder
     context: Context
+    spec: SignalSpec = SPEC
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
     scale: np.ndarray = field(default_factory=lambda: np.ones(len(CHANNELS)))
 
@@ -58,7 +71,7 @@ class Lab:
         self,
         phase: Phase = "record",
         code: float = 0.5,
-        edit: Callable[[Onset], Onset] = lambda onset: onset,
+        edit: Callable[[Onset], Onset | None] = lambda onset: onset,
     ) -> None:
         """Show the plan of a phase; classes differ in power by channel as far as ``code`` says."""
         plan = make_plan(self.settings, self.context)
@@ -70,11 +83,11 @@ class Lab:
         }
         for run, blocks in plan.runs(phase):
             path = self.folder.new_segment(phase, plan.tasks[phase], run)
-            writer = XdfWriter(path, SPEC, {"phase": phase})
+            writer = XdfWriter(path, self.spec, {"phase": phase})
             start = 100.0 * run
             for block in blocks:
                 journal.append(BlockStarted(phase, run, block.block, 1, start))
-                onsets = [edit(onset) for onset in shown(block, phase, start)]
+                onsets = [*filter(None, map(edit, shown(block, phase, start)))]
                 writer.write_signal(self._signal(onsets, gains, start, block_seconds(block)))
                 for onset in onsets:
                     writer.write_marker(onset)
@@ -131,23 +144,24 @@ def registry() -> Registry:
     return load_registry()
 
 
+MakeLab = Callable[..., Lab]
+
+
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+def lab(tmp_path_factory: pytest.TempPathFactory, registry: Registry) -> MakeLab:
+    cache = tmp_path_factory.mktemp("cache")
 
-
-@pytest.fixture
-def lab(tmp_path: Path, registry: Registry, cache: Path) -> Iterator[Callable[..., Lab]]:
     def make(paradigm: str, *, feedback: bool = False, names: str = "") -> Lab:
         protocol = "[record, train, feedback, report]" if feedback else "[record, report]"
-        session = tmp_path / "session.yaml"
+        place = tmp_path_factory.mktemp("lab")
+        session = place / "session.yaml"
         session.write_text(
             "format: 1\nextends: demo\nsession: a\n"
             f"protocol: {protocol}\nparadigm:\n  {paradigm}\n"
             "feedback:\n  feedback: {blocks: 1, trials: 8, classes: 4, pause: 1, cue: 0.5}\n"
             "stimuli:\n  standin: {classes: 4, images: 12, gallery: 1, size: 32}\n"
             "stream: []\nepochs: {tmin: 0, tmax: 0.5, steps: [standardise]}\n"
-            f"output: {tmp_path / 'study'}\ncache: {cache}\n"
+            f"output: {place / 'study'}\ncache: {cache}\n"
         )
         settings = load_settings(session, registry)
         stimuli = settings.stimuli.config.build(settings.cache)
@@ -159,6 +173,16 @@ def lab(tmp_path: Path, registry: Registry, cache: Path) -> Iterator[Callable[..
         return Lab(settings, registry, folder, Context(stimuli, settings.seed, settings.cache))
 
     return make
+
+
+@pytest.fixture(scope="module")
+def loop(lab: MakeLab) -> str:
+    """The report of a whole loop: 7 of 8 feedback trials were decoded, 6 of them rightly."""
+    here = lab(INTERLEAVED, feedback=True)
+    here.record()
+    here.record("feedback")
+    here.decode(6, 7)
+    return here.report()
 
 
 class Page(HTMLParser):
@@ -206,40 +230,26 @@ def headline(content: str) -> str:
     return found[1]
 
 
-def test_a_report_needs_nothing_but_itself(lab: Callable[..., Lab]) -> None:
-    here = lab(INTERLEAVED, feedback=True)
-    here.record()
-    here.record("feedback")
-    here.decode(6, 8)
-    content = here.report()
-    page = Page(content)
+def test_a_report_needs_nothing_but_itself(loop: str) -> None:
+    page = Page(loop)
     assert page.open == []
     assert "script" not in page.tags
     assert "link" not in page.tags
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
-    assert "default-src 'none'" in content
-    assert len(content) < 5e6
+    assert "default-src 'none'" in loop
+    assert len(loop) < 5e6
 
 
-def test_a_class_code_in_an_interleaved_design_is_above_chance(lab: Callable[..., Lab]) -> None:
-    here = lab(INTERLEAVED)
-    here.record()
-    content = here.report()
-    assert headline(content) == "The class of the image was decoded above chance."
-    assert CONFOUNDED not in content
-    page = Page(content)
+def test_a_class_code_in_an_interleaved_design_is_above_chance(loop: str) -> None:
+    assert headline(loop) == "The class of the image was decoded above chance."
+    assert CONFOUNDED not in loop
+    page = Page(loop)
     assert "40 trials of 4 classes in 2 runs of 5 blocks" in page.text
-    assert "40 of 40" in page.text
+    assert "record 10 of 10 40 of 40 0 0 0" in page.text
     assert "12 EEG channels at 250 Hz" in page.text
 
 
-def test_without_code_the_headline_is_that_there_is_no_evidence(lab: Callable[..., Lab]) -> None:
-    here = lab(INTERLEAVED)
-    here.record(code=0.0)
-    assert headline(here.report()).startswith("No evidence of decoding")
-
-
-def test_a_nested_design_is_labelled_wherever_a_number_stands(lab: Callable[..., Lab]) -> None:
+def test_a_nested_design_is_labelled_wherever_a_number_stands(lab: MakeLab) -> None:
     here = lab(NESTED)
     here.record()
     content = here.report()
@@ -257,24 +267,14 @@ def test_a_nested_design_is_labelled_wherever_a_number_stands(lab: Callable[...,
         assert any(CONFOUNDED in word for word in Page(svg).words)
 
 
-def test_every_accuracy_stands_beside_chance_and_interval(lab: Callable[..., Lab]) -> None:
-    here = lab(INTERLEAVED, feedback=True)
-    here.record()
-    here.record("feedback")
-    here.decode(6, 8)
-    page = Page(here.report())
-    numbers = re.findall(r"\d % of \d+ trials(.{40})", page.text)
-    assert len(numbers) >= 4  # two in the headline, top-1 and top-3 in two sections
+def test_every_accuracy_stands_beside_chance_and_interval(loop: str) -> None:
+    numbers = re.findall(r"\d % of \d+ trials(.{40})", Page(loop).text)
+    assert len(numbers) == 6  # two in the headline; top-1 and top-3, cross-validated and live
     assert all(re.match(r" \(chance [\d.]+ %, 95 % interval ", after) for after in numbers)
 
 
-def test_feedback_is_shown_with_its_pictures_and_latency(lab: Callable[..., Lab]) -> None:
-    here = lab(INTERLEAVED, feedback=True)
-    here.record()
-    here.record("feedback")
-    here.decode(6, 7)
-    content = here.report()
-    page = Page(content)
+def test_feedback_is_shown_with_its_pictures_and_latency(loop: str) -> None:
+    page = Page(loop)
     assert "7 of 8 trials were decoded while the session ran" in page.text
     assert "85.7 % of 7 trials (chance" in page.text
     assert "550.0 (550.0 to 550.0) ms" in page.text
@@ -283,7 +283,7 @@ def test_feedback_is_shown_with_its_pictures_and_latency(lab: Callable[..., Lab]
     assert page.text.count("✗") == 1
 
 
-def test_names_from_outside_are_text_and_never_markup(lab: Callable[..., Lab]) -> None:
+def test_names_from_outside_are_text_and_never_markup(lab: MakeLab) -> None:
     here = lab(INTERLEAVED, names=EVIL)
     here.record()
     content = here.report()
@@ -292,7 +292,7 @@ def test_names_from_outside_are_text_and_never_markup(lab: Callable[..., Lab]) -
     assert EVIL in page.text
 
 
-def test_what_went_wrong_is_in_the_report(lab: Callable[..., Lab]) -> None:
+def test_what_went_wrong_is_in_the_report(lab: MakeLab) -> None:
     here = lab(INTERLEAVED)
 
     def late(onset: Onset) -> Onset:
@@ -309,18 +309,13 @@ def test_what_went_wrong_is_in_the_report(lab: Callable[..., Lab]) -> None:
     assert "How regularly the images followed each other" in page.text
 
 
-def test_interrupted_blocks_are_counted_and_not_used(lab: Callable[..., Lab]) -> None:
+def test_interrupted_blocks_are_counted_and_not_used(lab: MakeLab) -> None:
     here = lab(INTERLEAVED)
     here.record()
-    journal = Journal(here.folder.journal_file)
-    journal.append(BlockStarted("record", 2, 10, 1, 0.0))
-    text = here.folder.journal_file.read_text()
-    whole = '"block":10,"attempt":1,"end":'
-    assert whole in text
-    last = next(line for line in text.splitlines() if whole in line)
-    journal.close()
-    aborted = last.replace('"aborted":false', '"aborted":true')
-    here.folder.journal_file.write_text(text.replace(last, aborted))
+    lines = here.folder.journal_file.read_text().splitlines(keepends=True)
+    assert '"block":10' in lines[-1]
+    lines[-1] = lines[-1].replace('"aborted":false', '"aborted":true')
+    here.folder.journal_file.write_text("".join(lines))
     page = Page(here.report())
     assert "record 9 of 10 36 of 40 4 0 0" in page.text
     found = read_evaluation(here.folder).cross_validation
@@ -328,8 +323,20 @@ def test_interrupted_blocks_are_counted_and_not_used(lab: Callable[..., Lab]) ->
     assert found.n_trials == 36
 
 
+def test_onsets_that_were_lost_and_epochs_without_samples_are_counted(lab: MakeLab) -> None:
+    here = lab(INTERLEAVED)
+    here.settings = structs.replace(
+        here.settings, epochs=structs.replace(here.settings.epochs, tmin=-0.1, tmax=0.4)
+    )
+    write_resolved(here.settings, here.folder.settings_file)
+    here.record(edit=lambda onset: None if (onset.block, onset.trial) == (3, 2) else onset)
+    page = Page(here.report())
+    # Before the first image of each of the two runs there is no sample.
+    assert "record 10 of 10 39 of 40 0 1 2" in page.text
+
+
 def test_a_single_block_is_reported_and_says_why_it_is_not_evaluated(
-    lab: Callable[..., Lab],
+    lab: MakeLab,
 ) -> None:
     here = lab("interleaved: {runs: 1, blocks: 1, classes: 4, pause: 1, cue: 0.5}")
     here.record()
@@ -338,14 +345,14 @@ def test_a_single_block_is_reported_and_says_why_it_is_not_evaluated(
     assert "leave-one-block-out needs at least 2 blocks; found 1" in page.text
 
 
-def test_nothing_recorded_is_nothing_to_report(lab: Callable[..., Lab]) -> None:
+def test_nothing_recorded_is_nothing_to_report(lab: MakeLab) -> None:
     here = lab(INTERLEAVED)
     Journal(here.folder.journal_file).close()
     with pytest.raises(PhospheneError, match="nothing was recorded"):
         here.report()
 
 
-def test_a_flat_and_a_noisy_channel_are_named(lab: Callable[..., Lab]) -> None:
+def test_a_flat_and_a_noisy_channel_are_named(lab: MakeLab) -> None:
     here = lab(INTERLEAVED)
     here.scale[CHANNELS.index("Fz")] = 0.0
     here.scale[CHANNELS.index("P8")] = 20.0
@@ -355,14 +362,26 @@ def test_a_flat_and_a_noisy_channel_are_named(lab: Callable[..., Lab]) -> None:
     assert re.search(r"P8: (19|20|21) times noisier than the median channel", page.text)
 
 
-def test_folders_of_the_computer_are_not_in_the_report(lab: Callable[..., Lab]) -> None:
+def test_positions_that_no_head_has_cost_the_map_and_nothing_else(lab: MakeLab) -> None:
     here = lab(INTERLEAVED)
+    here.spec = structs.replace(SPEC, positions=dict.fromkeys(CHANNELS, (0.0, 0.0, 0.0)))
     here.record()
-    assert str(here.settings.output) not in here.report()
+    page = Page(here.report())
+    assert "no map: unlikely" in page.text
+    assert "Evoked response, average of" in page.text
+
+
+def test_without_code_there_is_no_evidence_and_no_folder_is_told(lab: MakeLab) -> None:
+    here = lab(INTERLEAVED)
+    here.record(code=0.0)
+    content = here.report()
+    assert headline(content).startswith("No evidence of decoding")
+    assert str(here.settings.output) not in content
+    assert str(here.settings.cache) not in content
 
 
 def test_an_evaluation_that_is_there_is_used_until_there_is_more_to_evaluate(
-    lab: Callable[..., Lab],
+    lab: MakeLab,
 ) -> None:
     here = lab(INTERLEAVED)
     here.record()
@@ -376,12 +395,63 @@ def test_an_evaluation_that_is_there_is_used_until_there_is_more_to_evaluate(
     assert anew.cross_validation.split == "leave-one-run-out"
 
 
-def test_the_table_of_predictions_is_beside_the_evaluation(lab: Callable[..., Lab]) -> None:
+def test_the_table_of_predictions_is_beside_the_evaluation(lab: MakeLab) -> None:
     here = lab(INTERLEAVED)
     here.record()
     evaluate_session(here.folder, here.registry, here.context)
     table = (here.folder.derivatives / "predictions.tsv").read_text().splitlines()
     assert len(table) == 1 + 40
+
+
+@pytest.fixture(scope="module")
+def nested_session(lab: MakeLab) -> Path:
+    here = lab(NESTED)
+    here.record()
+    return here.folder.path
+
+
+def command(*arguments: str) -> Result:
+    app = typer.Typer()
+    app.command()(evaluate)
+    app.command()(report)
+    return CliRunner().invoke(app, arguments)
+
+
+def test_the_command_evaluate_labels_every_accuracy_of_a_nested_design(
+    nested_session: Path,
+) -> None:
+    result = command("evaluate", str(nested_session))
+    assert result.exit_code == 0, result.output
+    accuracies = [line for line in result.output.splitlines() if "(chance" in line]
+    assert len(accuracies) == 2 + 4  # top-1, top-3, and each of the four classes
+    assert all(line.endswith(CONFOUNDED) for line in accuracies)
+
+
+def test_the_command_evaluate_can_be_read_by_a_program(nested_session: Path) -> None:
+    result = command("evaluate", str(nested_session), "--json")
+    found = msgspec.json.decode(result.stdout, type=SessionEvaluation)
+    assert found == read_evaluation(SessionFolder.at(nested_session))
+    assert found.cross_validation is not None
+    assert found.cross_validation.label == CONFOUNDED
+
+
+def test_the_command_evaluate_refuses_a_split_that_the_design_does_not_allow(
+    nested_session: Path,
+) -> None:
+    result = command("evaluate", str(nested_session), "--split", "leave-one-run-out")
+    assert isinstance(result.exception, PhospheneError)
+    assert "class and time are one variable" in str(result.exception)
+
+
+def test_the_command_report_says_where_it_is(nested_session: Path) -> None:
+    result = command("report", str(nested_session))
+    assert f"report: {SessionFolder.at(nested_session).report_file}" in result.output
+
+
+def test_onsets_are_said_to_be_flip_times() -> None:
+    assert words.light(ScreenSettings()) == "Onsets are flip times, not light."
+    assert "not light; epochs begin 12 ms later" in words.light(ScreenSettings(lag=0.012))
+    assert "simulated flip times" in words.light(ScreenSettings(kind="headless"))
 
 
 def test_markup_is_escaped_unless_it_is_markup() -> None:

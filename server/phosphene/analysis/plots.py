@@ -194,6 +194,7 @@ def _beside_map(figure: Figure, spec: SignalSpec) -> tuple[Axes, Axes | None]:
 def _map(axes: Axes, values: NDArray[np.float64], spec: SignalSpec, colours: str) -> None:
     """Draw values by channel on a head seen from above."""
     import mne
+    from scipy.spatial import QhullError
 
     known = [i for i, name in enumerate(spec.channels) if name in spec.positions]
     names = [spec.channels[i] for i in known]
@@ -202,8 +203,14 @@ def _map(axes: Axes, values: NDArray[np.float64], spec: SignalSpec, colours: str
     info.set_montage(mne.channels.make_dig_montage(positions, coord_frame="head"))
     limit = float(np.abs(values[known]).max()) or 1.0
     low = -limit if colours == "RdBu_r" else 0.0
-    image, _ = mne.viz.plot_topomap(
-        values[known], info, axes=axes, show=False, cmap=colours, vlim=(low, limit), contours=0
-    )
+    try:
+        image, _ = mne.viz.plot_topomap(
+            values[known], info, axes=axes, show=False, cmap=colours, vlim=(low, limit), contours=0
+        )
+    except (QhullError, ValueError):
+        # Positions come with the signal; what an amplifier makes up need not be on a head.
+        axes.text(0.5, 0.5, "no map: unlikely\npositions", ha="center", color=SOFT)
+        axes.set_axis_off()
+        return
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.5, aspect=10)
     bar.outline.set_visible(False)
