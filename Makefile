@@ -43,3 +43,8 @@ system-packages:
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The README's picture, from the newest demo.
+.PHONY: picture
+picture: $(VENV)/core
+	$(BIN)/python docs/images/make_loop.py demo-data

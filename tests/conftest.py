@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Speed is measured in benchmarks; a busy machine fails no test.
+settings.register_profile("phosphene", deadline=None)
+settings.load_profile("phosphene")
 
 os.environ.setdefault("LSLAPICFG", str(Path(__file__).parent / "lsl_api.cfg"))
 GRACE = 5.0

@@ -75,11 +75,7 @@ class PowerLR:
         coefficients: Array,
         intercept: Array,
     ) -> None:
-        if coefficients.shape != (len(classes), len(mean)):
-            raise PhospheneError(
-                f"power-lr: weights of shape {coefficients.shape} for {len(classes)} classes "
-                f"and {len(mean)} channels"
-            )
+        _check(len(classes), mean, scale, coefficients, intercept)
         self.classes = classes
         self._mean, self._scale = mean, scale
         self._coefficients, self._intercept = coefficients, intercept
@@ -105,6 +101,26 @@ class PowerLR:
             intercept=self._intercept,
         )
         (folder / "classes.json").write_text(json.dumps(self.classes))
+
+
+def _check(n_classes: int, mean: Array, scale: Array, weights: Array, intercept: Array) -> None:
+    n_channels = mean.size
+    expected = (
+        ("weights", weights, (n_classes, n_channels)),
+        ("intercept", intercept, (n_classes,)),
+        ("mean", mean, (n_channels,)),
+        ("scale", scale, (n_channels,)),
+    )
+    for name, array, shape in expected:
+        if array.shape != shape:
+            raise PhospheneError(
+                f"power-lr: {name} of shape {array.shape} for {n_classes} classes "
+                f"and {n_channels} channels"
+            )
+    if not all(np.isfinite(array).all() for array in (mean, weights, intercept)):
+        raise PhospheneError("power-lr: mean, weights and intercept must be finite")
+    if not (scale > 0).all():  # Infinite for a channel that was dead.
+        raise PhospheneError("power-lr: scale must be above 0 for every channel")
 
 
 def log_power(epochs: Epochs) -> Array:

@@ -15,6 +15,9 @@ from phosphene import (
     hookimpl,
 )
 
+ROUNDING = 1e-6
+"""Hz by which a frequency may be off and still be meant."""
+
 
 class SpectrogramConfig(EpochStepConfig, frozen=True):
     """Power in overlapping Hann windows, centred on multiples of ``hop``, zeros beyond the ends.
@@ -61,15 +64,14 @@ class Spectrogram:
 
         self._window = _samples(config.window, spec.sfreq, "window")
         self._hop = _samples(config.hop, spec.sfreq, "hop")
-        self._sfreq = spec.sfreq
         self._log = config.log
-        if config.high > spec.sfreq / 2:
+        if config.high > spec.sfreq / 2 + ROUNDING:
             raise PhospheneError(
                 f"spectrogram: high of {config.high:g} Hz is above half the sampling rate; "
-                f"the nearest possible is {spec.sfreq / 2:g} Hz"
+                f"the nearest possible is {spec.sfreq / 2:.9g} Hz"
             )
         grid = np.arange(self._window // 2 + 1) * spec.sfreq / self._window
-        kept = grid[(grid >= config.low - 1e-9) & (grid <= config.high + 1e-9)]
+        kept = grid[(grid >= config.low - ROUNDING) & (grid <= config.high + ROUNDING)]
         if not len(kept):
             raise PhospheneError(
                 f"spectrogram: a window of {config.window:g} s has frequencies "

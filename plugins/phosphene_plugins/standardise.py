@@ -46,9 +46,10 @@ class Standardise:
 
     def fit(self, epochs: Epochs) -> None:
         """Learn mean and standard deviation; ``PhospheneError`` names a flat channel."""
-        mean = _mean(epochs.data)
-        scale = np.sqrt(_mean(np.square(epoch - mean) for epoch in epochs.data))
-        good = scale > FLAT * np.nanmedian(scale, axis=0)
+        with np.errstate(invalid="ignore"):  # What is not finite is named below.
+            mean = _mean(epochs.data)
+            scale = np.sqrt(_mean(np.square(epoch - mean) for epoch in epochs.data))
+        good = scale > FLAT * np.median(np.nan_to_num(scale), axis=0)
         flat = np.flatnonzero(~good.reshape(len(good), -1).all(axis=1))
         if len(flat):
             names = ", ".join(self._spec.channels[i] for i in flat)
@@ -68,13 +69,27 @@ class Standardise:
         return {"mean": self._mean, "scale": self._scale}
 
     def load(self, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Restore mean and scale; ``PhospheneError`` if they are of another channel count."""
+        """Restore mean and scale; ``PhospheneError`` if they are not those of such a signal."""
+        if state.keys() != {"mean", "scale"}:
+            found = ", ".join(sorted(state)) or "nothing"
+            raise PhospheneError(f"standardise: expected mean and scale, found {found}")
         mean, scale = state["mean"].astype(np.float32), state["scale"].astype(np.float32)
-        if not len(mean) == len(scale) == self._spec.n_channels:
-            raise PhospheneError(
-                f"statistics of {len(mean)} channels; this signal has {self._spec.n_channels}"
-            )
+        _check_statistics(mean, scale, self._spec.n_channels)
         self._mean, self._scale = mean, scale
+
+
+def _check_statistics(
+    mean: NDArray[np.float32], scale: NDArray[np.float32], n_channels: int
+) -> None:
+    if mean.shape != scale.shape or mean.ndim not in {2, 3} or mean.shape[-1] != 1:
+        raise PhospheneError(
+            "standardise: expected mean and scale of shape (n_channels, 1) or "
+            f"(n_channels, n_freqs, 1); found {mean.shape} and {scale.shape}"
+        )
+    if len(mean) != n_channels:
+        raise PhospheneError(f"statistics of {len(mean)} channels; this signal has {n_channels}")
+    if not (np.isfinite([mean, scale]).all() and (scale > 0).all()):
+        raise PhospheneError("standardise: mean and scale must be finite, and scale above 0")
 
 
 def _mean(epochs: Iterable[NDArray[np.floating]]) -> NDArray[np.float64]:

@@ -2,7 +2,8 @@
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,8 @@ class Bundle:
         """Return the fitted pipeline for a signal; ``PhospheneError`` if it is another one."""
         check_signal(self.card, spec)
         pipeline = Pipeline(self._stream, self._epochs, spec, self._context, lag)
-        pipeline.load_states(self._states)
+        with _readable("the bundle's fitted steps"):
+            pipeline.load_states(self._states)
         return pipeline
 
 
@@ -119,7 +121,8 @@ def load_bundle(
     except (PhospheneError, ValueError) as error:
         raise PhospheneError(f"{folder / CARD}: {error}") from None
     states = tuple(_read_state(folder / "steps" / f"{name}.npz") for name in step_names(epochs))
-    decoder = _load_decoder(config, folder / "decoder", context)
+    with _readable(folder / "decoder"):
+        decoder = config.load(folder / "decoder", context)
     if decoder.classes != card.classes:
         raise PhospheneError(f"{folder}: the decoder's classes are not those of {CARD}")
     return Bundle(card, decoder, found, stream, epochs, states, context)
@@ -216,13 +219,14 @@ def _read_state(path: Path) -> State:
         raise PhospheneError(f"{path} cannot be read: {error}") from error
 
 
-def _load_decoder(config: DecoderConfig, folder: Path, context: Context) -> Decoder:
+@contextmanager
+def _readable(what: Path | str) -> Iterator[None]:
     try:
-        return config.load(folder, context)
+        yield
     except PhospheneError:
         raise
     except Exception as error:  # Whatever a plugin makes of damaged files.
-        raise PhospheneError(f"{folder} cannot be read: {error}") from error
+        raise PhospheneError(f"{what} cannot be read: {error}") from error
 
 
 def _typed(spec: SignalSpec) -> list[str]:

@@ -213,6 +213,28 @@ def test_weights_for_other_classes_are_refused(fitted: Decoder, tmp_path: Path) 
         PowerLRConfig().load(tmp_path, CONTEXT)
 
 
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("mean", np.zeros((1, 6)), r"mean of shape \(1, 6\)"),
+        ("scale", np.ones(1), r"scale of shape \(1,\) for 3 classes and 6 channels"),
+        ("scale", np.zeros(6), "scale must be above 0"),
+        ("intercept", np.zeros(1), r"intercept of shape \(1,\)"),
+        ("intercept", np.full(3, np.nan), "must be finite"),
+        ("coefficients", np.full((3, 6), np.inf), "must be finite"),
+    ],
+)
+def test_weights_that_do_not_fit_each_other_are_refused(
+    fitted: Decoder, tmp_path: Path, name: str, array: np.ndarray, message: str
+) -> None:
+    fitted.save(tmp_path)
+    with np.load(tmp_path / "weights.npz") as arrays:
+        weights = {**arrays, name: array}
+    np.savez(tmp_path / "weights.npz", **weights)
+    with pytest.raises(PhospheneError, match=message):
+        PowerLRConfig().load(tmp_path, CONTEXT)
+
+
 # What cannot be decoded
 
 

@@ -141,6 +141,12 @@ def test_the_papers_windows_at_256_hz_are_refused_one_after_the_other() -> None:
         build(SpectrogramConfig(window=0.0390625), 256.0)
 
 
+def test_a_frequency_that_is_half_the_rate_but_for_rounding_is_accepted() -> None:
+    assert 15 * (250 / 30) > 125
+    step = build(SpectrogramConfig(30 / 250, 30 / 250, high=15 * (250 / 30)), 250.0)
+    assert step(make_epochs(120, 250.0)).freqs[-1] == pytest.approx(125)
+
+
 def test_frequencies_above_half_the_rate_are_refused() -> None:
     with pytest.raises(PhospheneError, match=r"high of 125 Hz .* nearest possible is 100 Hz"):
         build(SpectrogramConfig(), 200.0)

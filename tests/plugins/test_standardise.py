@@ -106,6 +106,36 @@ def test_a_state_of_other_channels_is_refused() -> None:
         other.load(step.state())
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mean": np.zeros((3, 50))}, r"shape .*; found \(3, 50\) and \(3, 1\)"),
+        ({"scale": np.ones((3, 6, 1))}, r"found \(3, 1\) and \(3, 6, 1\)"),
+        ({"mean": np.zeros(3), "scale": np.ones(3)}, r"found \(3,\) and \(3,\)"),
+        ({"scale": np.zeros((3, 1))}, "scale above 0"),
+        ({"mean": np.full((3, 1), np.nan)}, "must be finite"),
+        ({"median": np.zeros((3, 1))}, "expected mean and scale, found mean, median, scale"),
+    ],
+)
+def test_a_state_that_is_no_mean_and_scale_is_refused(
+    change: dict[str, NDArray[np.float64]], message: str
+) -> None:
+    fitted, step = build(), build()
+    fitted.fit(make_epochs(0))
+    with pytest.raises(PhospheneError, match=message):
+        step.load({**fitted.state(), **change})
+    with pytest.raises(PhospheneError, match="not fitted"):
+        step(make_epochs(0))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_epoch_that_is_not_finite_in_any_channel_is_refused(value: float) -> None:
+    epochs = make_epochs(0)
+    epochs.data[4] = value
+    with pytest.raises(PhospheneError, match=r"flat or not finite .*: Fz, Cz, Oz$"):
+        build().fit(epochs)
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, np.nan])
 def test_a_flat_or_broken_channel_is_named(value: float) -> None:
     with pytest.raises(PhospheneError, match=r"flat or not finite .*: Cz$"):

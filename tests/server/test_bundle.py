@@ -345,6 +345,36 @@ def test_a_damaged_missing_or_pickled_file_is_refused(
         assert "allow_pickle=False" in message
 
 
+Arrays = dict[str, NDArray[np.generic]]
+
+MISFITS = {
+    "no mean": ("steps/0-standardise.npz", {"mean": None}),
+    "mean of another shape": ("steps/0-standardise.npz", {"mean": np.zeros((3, 120))}),
+    "mean without shape": ("steps/0-standardise.npz", {"mean": np.zeros(())}),
+    "scale of 0": ("steps/0-standardise.npz", {"scale": np.zeros((3, 1))}),
+    "words": ("steps/0-standardise.npz", {"mean": np.array([["a"]] * 3)}),
+    "no weights": ("decoder/weights.npz", {"coefficients": None}),
+    "one scale for all channels": ("decoder/weights.npz", {"scale": np.ones(1)}),
+    "one intercept for all classes": ("decoder/weights.npz", {"intercept": np.zeros(1)}),
+    "not a number": ("decoder/weights.npz", {"intercept": np.full(3, np.nan)}),
+}
+
+
+@pytest.mark.parametrize(("file", "change"), MISFITS.values(), ids=MISFITS.keys())
+def test_arrays_that_can_be_read_but_do_not_fit_are_refused_before_anything_is_decoded(
+    folder: Path, registry: Registry, file: str, change: dict[str, NDArray[np.generic] | None]
+) -> None:
+    with np.load(folder / file) as arrays:
+        edited: Arrays = dict(arrays)
+    for name, array in change.items():
+        del edited[name]
+        if array is not None:
+            edited[name] = array
+    np.savez(folder / file, **edited)  # type: ignore[arg-type]
+    with pytest.raises(PhospheneError):
+        load_bundle(folder, registry, CONTEXT).pipeline(SPEC)
+
+
 def test_a_state_that_unpacks_to_more_than_any_step_has_is_refused(
     folder: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
