@@ -1,6 +1,7 @@
 """ZeroMQ sockets that carry messages: CURVE everywhere, bounded sizes, authorised keys only."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +17,7 @@ MAX_MESSAGE = 16 * 1024 * 1024
 """Bytes of one frame: the largest picture (reliability.md, section 6.3)."""
 HANDSHAKE_TIME = 5000
 SEND_QUEUE = 10_000
-"""Messages that wait for a slow peer before the newest are dropped (samples) or refused."""
+"""Messages that wait for a slow peer before the newest are dropped."""
 LINGER = 2000
 LOOPBACK = "tcp://127.0.0.1:*"
 
@@ -100,9 +101,13 @@ class Bus:
 
 
 def send(socket: zmq.Socket[bytes], message: Message, to: bytes | None = None) -> None:
-    """Send without waiting; a peer that is gone or hopelessly slow does not hold us up."""
+    """Send without waiting; a peer that is gone or hopelessly slow does not hold us up.
+
+    What finds a full queue is lost: what must be kept is on disk, or is asked for again.
+    """
     frames = wire.encode(message)
-    socket.send_multipart([to, *frames] if to is not None else frames, flags=zmq.NOBLOCK)
+    with suppress(zmq.Again):
+        socket.send_multipart([to, *frames] if to is not None else frames, flags=zmq.NOBLOCK)
 
 
 def receive(

@@ -29,6 +29,7 @@ from phosphene.messages import (
     Progress,
     Recording,
     Reply,
+    Reported,
     Resume,
     SegmentClosed,
     SegmentOpen,
@@ -55,6 +56,8 @@ JOURNALLED = (
     DecoderReady,
     Exported,
     Decoded,
+    Reported,
+    Failed,
 )
 BACKGROUND = ("exporter", "reporter")
 """Roles whose failure loses nothing: their work can be done again from the recording."""
@@ -75,9 +78,10 @@ class Desk(ABC):
         self._state = State.CONFIGURED
         self._problem = ""
         self._failed = False
+        self._lost: set[str] = set()
+        """Roles that cannot go on."""
         self._now = now
         self._out: list[tuple[str, Message]] = []
-        self._block_open = False
         self._pausing = False
         self._exports = 0
         self._script = self._protocol()
@@ -117,14 +121,11 @@ class Desk(ABC):
         if isinstance(message, JOURNALLED):
             self._journal.append(message)
         match message:
-            case Failed(role=role, text=text) if role in BACKGROUND:
-                self._problem = f"{role}: {text}"
-                self._exports -= role == "exporter"
+            case Failed(role=role, text=text):
+                self._lost.add(role)
+                self._lose(role, f"{role}: {text}")
             case Exported():
                 self._exports -= 1
-            case Failed(role=role, text=text):
-                self.fail(f"{role}: {text}")
-                return self._flush()
             case Recording():
                 self._ledger.recording = message
                 self._publish()
@@ -149,13 +150,11 @@ class Desk(ABC):
 
     def fail(self, reason: str) -> None:
         """End the session because something cannot go on; what was recorded is filed."""
-        if self.over:
+        if self.over or self._failed:
             return
-        self._problem = self._problem or reason
         self._failed = True
-        if self._state is State.CLOSING:
-            self._move(Event.FAIL)
-        else:
+        self._note(reason)
+        if self._state is not State.CLOSING:
             self._step(lambda: self._script.throw(EndedEarlyError()))
 
     # How it moves on.
@@ -169,6 +168,7 @@ class Desk(ABC):
             case Pause():
                 self._pause()
             case Resume():
+                after(self._state, Event.RESUME)
                 self._pausing, self._problem = False, ""
                 self._move(Event.RESUME)
             case Stop(reason=reason):
@@ -176,6 +176,19 @@ class Desk(ABC):
                 self._problem = self._problem or reason
                 self._step(lambda: self._script.throw(EndedEarlyError()))
         return Reply(ok=True)
+
+    def _lose(self, role: str, reason: str) -> None:
+        if role not in BACKGROUND:
+            self.fail(reason)
+            return
+        self._note(reason)
+        if role == "exporter":
+            # Those that waited behind the one that failed are lost with it.
+            self._exports = 0
+
+    def _note(self, problem: str) -> None:
+        if problem not in self._problem:
+            self._problem = "; ".join(filter(None, (self._problem, problem)))
 
     def _pause(self, problem: str = "") -> None:
         if self._state is not State.RUNNING:

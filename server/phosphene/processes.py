@@ -1,5 +1,6 @@
 """Children: started as command lines (spawned, never forked), watched, and stopped."""
 
+import math
 import os
 import subprocess
 import sys
@@ -18,7 +19,8 @@ class Child:
         module = COMMANDS.get(role, ("-m", "phosphene.shell", role))
         self.role = role
         self.log = log
-        self.heard = time.monotonic()
+        self.heard = math.inf
+        """When it last gave a sign of life; how long it may take to start is up to the session."""
         self._ended = float("inf")
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
@@ -28,6 +30,8 @@ class Child:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                # Ctrl-C and the end of a terminal are for the server, which tells its children.
+                start_new_session=True,
             )
 
     def ended_since(self, now: float) -> float:
@@ -43,6 +47,10 @@ class Child:
         code = self._process.returncode
         how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
         return f"the process {how}; its last words are in {self.log}"
+
+    def terminate(self) -> None:
+        """Ask the process to end."""
+        self._process.terminate()
 
     def stop(self) -> None:
         """Wait for the process to end; make it, if it does not."""

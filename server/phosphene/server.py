@@ -1,5 +1,6 @@
 """The server: takes commands, publishes facts, starts and watches the session's processes."""
 
+import math
 import os
 import signal
 import sys
@@ -30,12 +31,17 @@ from phosphene.messages import (
     Reply,
     Stop,
 )
+from phosphene.desk import BACKGROUND
 from phosphene.processes import Child
 from phosphene.roles import Outgoing
 from phosphene.session import Session
 
 TURN = 20
 """Milliseconds between two looks at the clock when no message comes."""
+STOP_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+"""Ctrl-C, a polite kill, and the end of the terminal."""
 HEARTBEAT = 0.5
 SILENCE = 30.0
 """Seconds without a word after which a child counts as hung."""
@@ -65,19 +71,20 @@ class Server:
         self._identities: dict[str, bytes] = {}
         self._waiting: dict[str, list[Message]] = {}
         self._leaving: set[str] = set()
+        self._dead: set[str] = set()
         self._peers: Peers | None = None
         self._stop_asked = False
         self._next_heartbeat = 0.0
-        runtime = runtime_folder()
-        self.connection_file = runtime / f"server-{folder.parent.name}-{folder.name}.json"
-        self._family_file = runtime / f"family-{folder.parent.name}-{folder.name}.json"
+        name = f"{folder.parent.name}-{folder.name}-{os.getpid()}.json"
+        self.connection_file = runtime_folder() / f"server-{name}"
+        self._family_file = runtime_folder() / f"family-{name}"
         write_connection(self._connection(self._client_keys), self.connection_file)
         write_connection(self._connection(self._family_keys), self._family_file)
 
     def run(self) -> None:
         """Return when the session is over and every child has ended."""
-        signal.signal(signal.SIGINT, self._ask_stop)
-        signal.signal(signal.SIGTERM, self._ask_stop)
+        for name in STOP_SIGNALS:
+            signal.signal(name, self._ask_stop)
         clock = RealClock()
         try:
             while not self._session.over:
@@ -167,12 +174,12 @@ class Server:
                 send(self._control, message, self._identities[recipient])
                 if isinstance(message, Quit):
                     self._leaving.add(recipient)
-            else:
+            elif recipient not in self._dead:
                 self._waiting.setdefault(recipient, []).append(message)
                 self._start(recipient)
 
     def _start(self, role: str) -> None:
-        """Start the role's process at its first message, and never a second time."""
+        """Start the role's process at its first message."""
         if role not in self._children:
             self._children[role] = Child(role, self._family_file, self._logs / f"{role}.log")
 
@@ -188,21 +195,32 @@ class Server:
             if child.ended_since(now) > LAST_WORDS_OF_A_CHILD:
                 self._bury(role, child)
             elif role not in LONG_TASKS and now - child.heard > SILENCE:
+                child.heard = math.inf
                 self._lost(role, f"no sign of life for {SILENCE:.0f} s")
 
     def _bury(self, role: str, child: Child) -> None:
-        """Take note of a child's end; only one that was told to quit may end."""
+        """Take note of a child's end; only one that was told to quit may end.
+
+        What a dead one would have been told is lost; only what can be done again is started again.
+        """
         del self._children[role]
         self._identities.pop(role, None)
-        if role not in self._leaving:
-            self._lost(role, child.epitaph)
+        if role in self._leaving:
+            self._leaving.discard(role)
+            return
+        if role not in BACKGROUND:
+            self._dead.add(role)
+        self._lost(role, child.epitaph)
 
     def _lost(self, role: str, why: str) -> None:
         self._deliver(self._session.handle(Failed(role, why)))
 
     def _shut_down(self) -> None:
-        for identity in self._identities.values():
-            send(self._control, Quit(), identity)
+        for role, child in self._children.items():
+            if role in self._identities:
+                send(self._control, Quit(), self._identities[role])
+            else:  # It is still starting.
+                child.terminate()
         for child in self._children.values():
             child.stop()
         self._bus.close()

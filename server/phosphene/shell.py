@@ -65,16 +65,16 @@ class Shell:
         """Drive the role until it is told to quit or the server has died."""
         self._heard = time.monotonic()
         clock = RealClock()
-        while not (self._asked_to_quit or (self._orphaned and role.idle)):
+        orphaned = False
+        while not (self._asked_to_quit or (orphaned and role.idle)):
             self._wait()
-            for message in self._messages():
+            messages = self._messages()
+            # Judged when all that came has been read: a long task makes nobody an orphan.
+            orphaned = time.monotonic() - self._heard > ORPHANED
+            for message in messages:
                 self._dispatch(role.handle(message))
             self._dispatch(role.poll(clock.now()))
             self._beat()
-
-    @property
-    def _orphaned(self) -> bool:
-        return time.monotonic() - self._heard > ORPHANED
 
     def _wait(self) -> None:
         if self._name not in PACED:

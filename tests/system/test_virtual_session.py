@@ -1,0 +1,134 @@
+"""Whole sessions on the virtual clock, in this process: repeatable, and feedback on its own."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from phosphene.dataset.study import SessionFolder
+from phosphene.dataset.xdf import read_segment
+from phosphene.errors import PhospheneError
+from phosphene.launch import run_virtual
+from phosphene.messages import Message, Progress, Status
+from phosphene.registry import load_registry
+from phosphene.settings import load_settings
+from phosphene.states import State
+
+SESSION = """
+format: 1
+protocol: [record, train, feedback, report]
+stimuli: {standin: {classes: 4, images: 20, gallery: 2, size: 32}}
+acquisition: {simulated: {channels: 16, sfreq: 250, strength: 0.8}}
+preprocessing: paper
+decoder: power-lr
+generator: retrieval
+paradigm: {interleaved: {runs: 2, blocks: 5, duration: 0.5, pause: 1, cue: 0.5}}
+feedback:
+  feedback:
+    {runs: 1, blocks: 1, trials: 4, duration: 0.5, gap: 1.0, picture: 0.5, pause: 1, cue: 0.5}
+screen: {kind: headless, refresh_rate: 60}
+clock: virtual
+"""
+ALONE = """
+format: 1
+extends: feedback
+stimuli: {standin: {classes: 4, images: 20, gallery: 2, size: 32}}
+feedback:
+  feedback:
+    {runs: 1, blocks: 1, trials: 4, duration: 0.5, gap: 1.0, picture: 0.5, pause: 1, cue: 0.5}
+screen: {kind: headless, refresh_rate: 60}
+clock: virtual
+"""
+SIMULATED = "acquisition: {{simulated: {{channels: {channels}, sfreq: {sfreq}, strength: 0.8}}}}\n"
+
+
+def run(
+    root: Path, text: str, study: str, published: list[Message] | None = None, **options: object
+) -> Status:
+    file = root / f"{study}.yaml"
+    file.write_text(text + f"cache: {root / 'cache'}\noutput: {root / study}\n")
+    registry = load_registry()
+    given = {"subject": "01", "session": "01", "seed": 7} | options
+    settings = load_settings(file, registry, given)
+    watch = published.append if published is not None else lambda _message: None
+    return run_virtual(settings, registry, watch)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("studies")
+
+
+@pytest.fixture(scope="module")
+def published() -> list[Message]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def session(place: Path, published: list[Message]) -> SessionFolder:
+    status = run(place, SESSION, "first", published)
+    assert (status.state, status.problem) == (State.FINISHED, "")
+    return SessionFolder.at(Path(status.folder))
+
+
+def test_the_loop_closes_and_watchers_see_it(
+    session: SessionFolder, published: list[Message]
+) -> None:
+    states = [fact.state for fact in published if isinstance(fact, Status)]
+    assert State.TRAINING in states
+    assert states[-1] is State.FINISHED
+    assert {fact.task for fact in published if isinstance(fact, Progress)} >= {"train", "report"}
+    onsets = read_segment(session.segments("feedback")[0]).onsets
+    pictures = [onset for onset in onsets if onset.event == "picture"]
+    assert len(pictures) == 4
+    assert all(picture.wnid for picture in pictures)
+    assert len(list(session.pictures.glob("*.png"))) == 4
+
+
+def test_the_same_seed_gives_the_same_samples_events_and_decodings(
+    place: Path, session: SessionFolder
+) -> None:
+    again = SessionFolder.at(Path(run(place, SESSION, "again").folder))
+    for one, other in zip(session.segments(), again.segments(), strict=True):
+        first, second = read_segment(one), read_segment(other)
+        assert first.onsets == second.onsets
+        assert first.n_samples == second.n_samples
+        for a, b in zip(first.signals(), second.signals(), strict=True):
+            assert a.data.tobytes() == b.data.tobytes()
+            assert a.stamps.tobytes() == b.stamps.tobytes()
+    assert session.decodings_file.read_bytes() == again.decodings_file.read_bytes()
+
+
+def test_another_seed_gives_other_samples(place: Path, session: SessionFolder) -> None:
+    other = SessionFolder.at(Path(run(place, SESSION, "other", seed=8).folder))
+    first, second = (read_segment(folder.segments()[0]) for folder in (session, other))
+    assert next(first.signals()).data.tobytes() != next(second.signals()).data.tobytes()
+
+
+def test_feedback_alone_uses_a_bundle_trained_earlier(place: Path, session: SessionFolder) -> None:
+    text = ALONE + SIMULATED.format(channels=16, sfreq=250)
+    status = run(place, text, "alone", bundle=session.bundles()[0])
+    assert (status.state, status.problem) == (State.FINISHED, "")
+    folder = SessionFolder.at(Path(status.folder))
+    with folder.decodings_file.open(newline="") as file:
+        assert len(list(csv.DictReader(file, delimiter="\t"))) == 4
+    assert folder.segments("record") == []
+
+
+@pytest.mark.parametrize(
+    ("channels", "sfreq", "words"), [(32, 250, "channel"), (16, 500, "500 Hz")]
+)
+def test_a_bundle_for_another_signal_is_refused_before_anything_is_shown(
+    place: Path, session: SessionFolder, channels: int, sfreq: int, words: str
+) -> None:
+    text = ALONE + SIMULATED.format(channels=channels, sfreq=sfreq)
+    status = run(place, text, f"refused-{channels}-{sfreq}", bundle=session.bundles()[0])
+    assert status.state is State.FAILED
+    assert words in status.problem
+    assert status.trials_shown == 0
+
+
+def test_a_session_is_never_recorded_over(place: Path, session: SessionFolder) -> None:
+    with pytest.raises(PhospheneError, match="holds recordings already"):
+        run(place, SESSION, "first")
+    assert session.segments()
