@@ -55,3 +55,8 @@ def test_missed_frames_do_not_spoil_the_rate() -> None:
 def test_a_screen_that_flips_as_fast_as_it_draws_is_not_taken_for_synced(cost: float) -> None:
     clock = VirtualClock()
     assert not measure(unsynced(clock, [cost]), clock).waits
+
+
+def test_what_flips_faster_than_any_display_is_not_synced_however_even_its_flips() -> None:
+    clock = VirtualClock()
+    assert not measure(synced(clock, 3361, [0.00001]), clock).waits
