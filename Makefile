@@ -10,7 +10,7 @@ export LSLAPICFG := $(CURDIR)/tests/lsl_api.cfg
 demo: $(VENV)/core
 	$(BIN)/phosphene demo
 
-test: $(VENV)/dev system-packages
+test: system-packages $(VENV)/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -32,13 +32,16 @@ $(VENV)/dev: $(VENV)/core
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lsl,screen]' --group dev
 	touch $@
 
-# A screen that is not there and the libraries that draw on it; elsewhere the tests that need
-# them are skipped and say so.
+# A screen that is not there and the libraries that draw on it; elsewhere than on Debian, or
+# without root, the tests that need them are skipped and say so.
+DEBIAN_PACKAGES := python3-venv xvfb xauth libgl1 libgl1-mesa-dri libglu1-mesa
+
 .PHONY: system-packages
 system-packages:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v Xvfb >/dev/null; then \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	    xvfb xauth libgl1 libgl1-mesa-dri libglu1-mesa >/dev/null; \
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  ! dpkg -s $(DEBIAN_PACKAGES) >/dev/null 2>&1; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES) >/dev/null; \
 	fi
 
 clean:
