@@ -1,85 +1,96 @@
 """Labelled epochs of a simulated subject, without the rest of a session: what benchmarks decode."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from phosphene import Block, Context, Onset, TrainingSet
+from phosphene import Block, Context, Epochs, Onset, SignalSpec, TrainingSet
 from phosphene.choice import choose
 from phosphene.clock import VirtualClock
+from phosphene.epochs import Cut
 from phosphene.pipeline import Pipeline
 from phosphene.registry import Registry
 from phosphene.settings import EpochSettings
-from phosphene.signals import Epochs
 
 STREAM = ({"notch": {"low": 49, "high": 51}}, {"bandpass": {"low": 14, "high": 70, "order": 4}})
-STEPS = ("standardise", "spectrogram")
+STEPS = ["standardise", "spectrogram"]
 """The preset ``paper``."""
 PIECE = 0.25
 """Seconds that are read from the subject at a time."""
 
+Plain = Mapping[str, Any]
+"""Settings as in a session file."""
 
-def paper_pipeline(registry: Registry, context: Context, source: Any) -> Pipeline:  # noqa: ANN401
-    """Return the pipeline of the preset ``paper`` for a source."""
+
+def make_context(registry: Registry, classes: int, seed: int, cache: Path) -> Context:
+    """Return a context with stand-in images and a virtual clock."""
+    images = choose(registry, "stimuli", {"standin": {"classes": classes, "size": 64}})
+    return Context(images.config.build(cache), seed, cache, VirtualClock(0.0))
+
+
+def paper_pipeline(registry: Registry, context: Context, spec: SignalSpec) -> Pipeline:
+    """Return the pipeline of the preset ``paper``."""
     stream = [choose(registry, "preprocessing", step) for step in STREAM]
     steps = tuple(choose(registry, "preprocessing", step) for step in STEPS)
-    return Pipeline(stream, EpochSettings(0.02, 0.5, steps), source.spec, context)
+    return Pipeline(stream, EpochSettings(0.02, 0.5, steps), spec, context)
 
 
 def record(
-    registry: Registry, context: Context, subject: dict[str, Any], design: dict[str, Any]
+    registry: Registry, context: Context, subject: Plain, design: Plain
 ) -> tuple[TrainingSet, Pipeline]:
-    """Return the raw epochs of a whole ``interleaved`` experiment, and the pipeline to fit.
-
-    ``context`` needs a virtual clock; ``subject`` and ``design`` are settings as in a session file.
-    """
+    """Return the raw epochs of an ``interleaved`` experiment, and the pipeline that cut them."""
     source = choose(registry, "acquisition", {"simulated": subject}).config.build(context)
     paradigm = choose(registry, "paradigm", {"interleaved": design}).config
-    onsets = list(_onsets(paradigm.blocks(context), context))
-    pipeline = paper_pipeline(registry, context, source)
+    waiting = list(_onsets(paradigm.blocks(context), context))
+    n_onsets = len(waiting)
+    pipeline = paper_pipeline(registry, context, source.spec)
     pipeline.open_segment()
-    cuts, waiting = [], list(reversed(onsets))
-    while len(cuts) < len(onsets):
+    cuts: list[Cut] = []
+    while len(cuts) < n_onsets:
         context.clock.sleep_until(context.clock.now() + PIECE)
-        while waiting and waiting[-1].time <= context.clock.now():
-            onset = waiting.pop()
-            context.onsets.append(onset)
-            pipeline.mark(onset)
+        while waiting and waiting[0].time <= context.clock.now():
+            context.onsets.append(waiting[0])
+            pipeline.mark(waiting.pop(0))
         pipeline.feed(source.read(0.0))
         cuts += pipeline.cuts()
-    data = np.stack([cut.data for cut in cuts])
-    trials = tuple(cut.onset for cut in cuts)
-    return TrainingSet(
-        Epochs(data, pipeline.spec, pipeline.tmin), trials, context.stimuli
-    ), pipeline
+    epochs = Epochs(np.stack([cut.data for cut in cuts]), pipeline.spec, pipeline.tmin)
+    return TrainingSet(epochs, tuple(cut.onset for cut in cuts), context.stimuli), pipeline
 
 
-def virtual(context: Context) -> Context:
-    """Return the context on a virtual clock of its own."""
-    return Context(context.stimuli, context.seed, context.cache, VirtualClock(0.0))
+def by_run(data: TrainingSet, pipeline: Pipeline, n_test: int) -> tuple[TrainingSet, TrainingSet]:
+    """Return training and test features; the last ``n_test`` runs test."""
+    runs = np.array([trial.run for trial in data.trials])
+    tested = runs > runs.max() - n_test
+    seen, new = data.select(np.flatnonzero(~tested)), data.select(np.flatnonzero(tested))
+    return (
+        TrainingSet(pipeline.fit(seen.epochs), seen.trials, seen.stimuli),
+        TrainingSet(pipeline.transform(new.epochs), new.trials, new.stimuli),
+    )
 
 
-def _onsets(blocks: tuple[Block, ...], context: Context) -> Iterator[Onset]:
+def accuracy(decoder: Any, data: TrainingSet) -> float:  # noqa: ANN401
+    """Return the share of trials whose likeliest class is the one shown."""
+    columns = decoder.decode(data.epochs).probabilities.argmax(axis=1)
+    return float(
+        np.mean([decoder.classes[c] == w for c, w in zip(columns, data.wnids, strict=True)])
+    )
+
+
+def pressure() -> str:
+    """Return how busy the machine is, so that a slow figure can be judged."""
+    file = Path("/proc/pressure/cpu")
+    return file.read_text().split()[1] if file.exists() else "unknown"
+
+
+def _onsets(blocks: Sequence[Block], context: Context) -> Iterator[Onset]:
     time, seq = context.clock.now() + 1.0, 0
     for block in blocks:
         for number, trial in enumerate(block.trials, start=1):
+            place = ("record", block.run, block.block, 1, number, trial.wnid, trial.image)
             sha256 = context.stimuli[trial.image].sha256
-            yield Onset(
-                seq,
-                "stimulus",
-                time,
-                time,
-                trial.duration,
-                "record",
-                block.run,
-                block.block,
-                1,
-                number,
-                trial.wnid,
-                trial.image,
-                sha256,
-            )
+            yield Onset(seq, "stimulus", time, time, trial.duration, *place, sha256)
             time += trial.duration + trial.gap
             seq += 1
         time += block.pause

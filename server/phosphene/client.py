@@ -9,7 +9,7 @@ from typing import Self
 import zmq
 
 from phosphene.bus import Bus, receive, send
-from phosphene.connection import KeyPair, find_connection, read_connection
+from phosphene.connection import KeyPair, check_alive, find_connection, read_connection
 from phosphene.errors import PhospheneError
 from phosphene.messages import (
     Command,
@@ -31,14 +31,13 @@ class Client:
     """
 
     def __init__(self, connection_file: Path | None = None, timeout: float = 5.0) -> None:
-        connection = read_connection(connection_file or find_connection())
-        keys = KeyPair(connection.public_key.encode(), connection.secret_key.encode())
-        server_key = connection.server_key.encode()
+        self._connection = read_connection(connection_file or find_connection())
+        check_alive(self._connection)
         self._timeout = timeout
-        self._bus = Bus(keys)
-        self._control = self._bus.connect(zmq.DEALER, connection.control, server_key)
-        self._facts = self._bus.connect(zmq.SUB, connection.facts, server_key)
-        self._server = connection.pid
+        keys = (self._connection.public_key, self._connection.secret_key)
+        self._bus = Bus(KeyPair(*(key.encode() for key in keys)))
+        self._control = self._connect(zmq.DEALER, self._connection.control)
+        self._facts = self._connect(zmq.SUB, self._connection.facts)
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +94,15 @@ class Client:
             self._control.poll(100)
             for _, _, answer in receive(self._control, _refuse):
                 return answer
-        raise PhospheneError(f"the server (process {self._server}) did not answer in time")
+        # An answer that comes late must not be taken for that of the next question.
+        self._control.close(linger=0)
+        self._control = self._connect(zmq.DEALER, self._connection.control)
+        check_alive(self._connection)
+        pid = self._connection.pid
+        raise PhospheneError(f"the server (process {pid}) did not answer in {self._timeout:g} s")
+
+    def _connect(self, kind: zmq.SocketType, endpoint: str) -> "zmq.Socket[bytes]":
+        return self._bus.connect(kind, endpoint, self._connection.server_key.encode())
 
 
 def _refuse(problem: str) -> None:

@@ -43,7 +43,7 @@ def new_keys() -> KeyPair:
 
 
 def runtime_folder() -> Path:
-    """Return the folder of connection files, made with mode 0700.
+    """Return the folder of connection files, made with mode 0700 if it is not there.
 
     ``PHOSPHENE_RUNTIME`` names it; otherwise it is in the user's runtime or temporary folder.
     """
@@ -53,14 +53,14 @@ def runtime_folder() -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
         raise PhospheneError(f"{folder} belongs to somebody else; set PHOSPHENE_RUNTIME")
-    folder.chmod(0o700)
     return folder
 
 
 def write_connection(connection: Connection, path: Path) -> None:
     """Write the file, readable by its owner alone, whole or not at all."""
     temporary = path.with_suffix(".part")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(connection)))
     temporary.replace(path)
@@ -82,7 +82,13 @@ def read_connection(path: Path) -> Connection:
 
 
 def find_connection() -> Path:
-    """Return the connection file of the one server that runs; ``PhospheneError`` otherwise."""
+    """Return the connection file of the one server that runs; ``PhospheneError`` otherwise.
+
+    Files that a killed server left behind are removed.
+    """
+    for path in runtime_folder().glob("*-sub-*-ses-*.json"):
+        if not _is_alive(_pid(path)):
+            path.unlink(missing_ok=True)
     found = sorted(runtime_folder().glob("server-*.json"))
     if len(found) == 1:
         return found[0]
@@ -90,6 +96,34 @@ def find_connection() -> Path:
         raise PhospheneError("no server is running; start one with: phosphene server SESSION.yaml")
     names = ", ".join(str(path) for path in found)
     raise PhospheneError(f"{len(found)} servers are running; choose one with --connection: {names}")
+
+
+def check_alive(connection: Connection) -> None:
+    """Raise ``PhospheneError`` if the server's process has ended."""
+    if not _is_alive(connection.pid):
+        raise PhospheneError(
+            f"the server (process {connection.pid}) is gone; "
+            f"what it recorded is in {connection.folder}"
+        )
+
+
+def _pid(path: Path) -> int | None:
+    """Return the process number at the end of a connection file's name."""
+    number = path.stem.rpartition("-")[2]
+    return int(number) if number.isdecimal() else None
+
+
+def _is_alive(pid: int | None) -> bool:
+    """Say whether a process lives; True where that is not known."""
+    if pid is None or os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
 
 
 def _user() -> str:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from phosphene.dataset.study import SessionFolder
 from phosphene.decodings import append_decoding
 from phosphene.errors import PhospheneError
+from phosphene.events import Block
 from phosphene.journal import Journal, StateChanged
 from phosphene.ledger import Ledger
 from phosphene.messages import (
@@ -82,6 +83,8 @@ class Desk(ABC):
         """Roles that cannot go on."""
         self._now = now
         self._out: list[tuple[str, Message]] = []
+        self._block: Block | None = None
+        """The one that the presenter was told to show and has not ended."""
         self._pausing = False
         self._exports = 0
         self._script = self._protocol()
@@ -196,7 +199,7 @@ class Desk(ABC):
         self._pausing = True
         if problem:
             self._problem = problem
-        if self._block_open:
+        if self._block:
             self._send("presenter", AbortBlock())
 
     def _move(self, event: Event) -> None:

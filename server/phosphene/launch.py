@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from phosphene.clock import Clock, RealClock, VirtualClock
 from phosphene.dataset.study import SessionFolder
@@ -71,11 +72,12 @@ def run_virtual(settings: Settings, registry: Registry, watch: Watch) -> Status:
         return session.status
 
 
-def serve(settings: Settings, registry: Registry, announce: Callable[[Server], None]) -> Status:
-    """Serve a session with real processes until it is over; return how it ended."""
+def serve(settings: Settings, registry: Registry, announce: Callable[[Path], None]) -> Status:
+    """Serve a session with real processes until it is over; return how it ended.
+
+    ``announce`` is told the connection file.
+    """
     with open_session(settings, registry, RealClock()) as opened:
         folder = opened.house.folder.path
-        server = Server(opened.session, folder, logs=folder / "logs")
-        announce(server)
-        server.run()
+        Server(opened.session, folder, logs=folder / "logs").run(announce)
         return opened.session.status

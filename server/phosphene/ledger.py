@@ -25,7 +25,7 @@ class Ledger:
     @property
     def recorded(self) -> bool:
         """Whether there is anything to report on."""
-        return self._filed_markers > 0
+        return self._filed_markers > 0 or bool(self.recording and self.recording.n_markers)
 
     def begin(self, phase: str, block: Block) -> None:
         """Take note of the block that comes next."""

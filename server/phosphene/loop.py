@@ -2,8 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
+from traceback import format_exception
 
 from phosphene.clock import VirtualClock
+from phosphene.desk import BACKGROUND
 from phosphene.errors import PhospheneError
 from phosphene.messages import Failed, Message, Quit
 from phosphene.roles import Outgoing, Role
@@ -29,6 +32,7 @@ class VirtualLoop:
         self._build = build
         self._watch = watch
         self._roles: dict[str, Role] = {}
+        self._dead: set[str] = set()
         self._inboxes: dict[str, deque[Message]] = {name: deque() for name in ORDER}
 
     def run(self) -> None:
@@ -55,14 +59,31 @@ class VirtualLoop:
 
     def _serve(self, name: str) -> None:
         inbox = self._inboxes[name]
+        if name in self._dead:
+            inbox.clear()
+            return
         try:
             while inbox:
                 self._handle(name, inbox.popleft())
             if name in self._roles:
                 self.deliver(self._roles[name].poll(self._clock.now()))
-        except PhospheneError as error:
-            inbox.clear()
-            self._to_session(Failed(name, str(error)))
+        except Exception as error:
+            self._bury(name, error)
+
+    def _bury(self, name: str, error: Exception) -> None:
+        """Serve a role no more, unless its work can be done again; say why."""
+        self._inboxes[name].clear()
+        if name not in BACKGROUND:
+            self._dead.add(name)
+        self._to_session(Failed(name, self._words(name, error)))
+
+    def _words(self, name: str, error: Exception) -> str:
+        if isinstance(error, PhospheneError):
+            return str(error)
+        log = Path(self._session.status.folder) / "logs" / f"{name}.log"
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("".join(format_exception(error)), encoding="utf-8")
+        return f"{type(error).__name__}: {error}; how it came about is in {log}"
 
     def _handle(self, name: str, message: Message) -> None:
         if isinstance(message, Quit):

@@ -4,7 +4,6 @@ import math
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 COMMANDS = {"presenter": ("-m", "phosphene_paradigms.presenter")}

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import zmq
@@ -18,6 +19,7 @@ from phosphene.connection import (
     runtime_folder,
     write_connection,
 )
+from phosphene.desk import BACKGROUND
 from phosphene.messages import (
     PROTOCOL,
     Alive,
@@ -31,7 +33,6 @@ from phosphene.messages import (
     Reply,
     Stop,
 )
-from phosphene.desk import BACKGROUND
 from phosphene.processes import Child
 from phosphene.roles import Outgoing
 from phosphene.session import Session
@@ -76,17 +77,21 @@ class Server:
         self._stop_asked = False
         self._next_heartbeat = 0.0
         name = f"{folder.parent.name}-{folder.name}-{os.getpid()}.json"
-        self.connection_file = runtime_folder() / f"server-{name}"
+        self._connection_file = runtime_folder() / f"server-{name}"
         self._family_file = runtime_folder() / f"family-{name}"
-        write_connection(self._connection(self._client_keys), self.connection_file)
-        write_connection(self._connection(self._family_keys), self._family_file)
 
-    def run(self) -> None:
-        """Return when the session is over and every child has ended."""
+    def run(self, announce: Callable[[Path], None]) -> None:
+        """Return when the session is over and every child has ended.
+
+        ``announce`` is told the connection file once commands are heard.
+        """
         for name in STOP_SIGNALS:
             signal.signal(name, self._ask_stop)
         clock = RealClock()
         try:
+            write_connection(self._connection(self._client_keys), self._connection_file)
+            write_connection(self._connection(self._family_keys), self._family_file)
+            announce(self._connection_file)
             while not self._session.over:
                 self._control.poll(TURN)
                 self._receive()
@@ -224,7 +229,7 @@ class Server:
         for child in self._children.values():
             child.stop()
         self._bus.close()
-        self.connection_file.unlink(missing_ok=True)
+        self._connection_file.unlink(missing_ok=True)
         self._family_file.unlink(missing_ok=True)
 
     def _complain(self, problem: str) -> None:

@@ -14,7 +14,6 @@ from phosphene.messages import (
     CloseSegment,
     DecoderReady,
     Export,
-    Failed,
     LoadDecoder,
     OpenSegment,
     Phase,
@@ -24,7 +23,6 @@ from phosphene.messages import (
     Reported,
     RunBlock,
     SegmentClosed,
-    SegmentOpen,
     Train,
     Trained,
     WriteReport,
@@ -58,7 +56,8 @@ class Session(Desk):
         self._bundle = str(plan.bundle) if plan.bundle else ""
         self._bundle_sha256 = ""
         self._clear_at = 0.0
-        self._segment_open = False
+        self._segment = ""
+        """Path of the recording that is open."""
         super().__init__(plan, folder, journal, now)
 
     def _protocol(self) -> Script[None]:
@@ -119,7 +118,7 @@ class Session(Desk):
             not_before = max(self._clear_at, self._now + block.cue)
             order = RunBlock(phase, block, attempt, not_before, self._ledger.next_seq)
             self._send("presenter", order)
-            self._block_open = True
+            self._block = block
             done = yield from self._expect(BlockDone)
             self._block_ended(done, block)
             if not done.aborted:
@@ -127,7 +126,7 @@ class Session(Desk):
             attempt += done.n_trials > 0
 
     def _block_ended(self, done: BlockDone, block: Block) -> None:
-        self._block_open = False
+        self._block = None
         self._clear_at = done.end + block.pause
         self._ledger.end(block, done)
         if self._state is State.RUNNING:
@@ -152,20 +151,33 @@ class Session(Desk):
             self._pause(problem)
 
     def _open_segment(self, phase: Phase, run: int) -> Script[None]:
-        path = self._folder.new_segment(phase, self._plan.tasks[phase], run)
-        self._segment_open = True
-        self._send("acquisition", OpenSegment(phase, run, str(path)))
-        while not (yield from self._await(SegmentOpen, CLOSE_TIME)):
+        self._segment = str(self._folder.new_segment(phase, self._plan.tasks[phase], run))
+        self._send("acquisition", OpenSegment(phase, run, self._segment))
+        while not (yield from self._grows(CLOSE_TIME)):
             self._pause("no EEG arrives; check the amplifier and its stream")
             yield from self._hold()
 
+    def _grows(self, within: float) -> Script[bool]:
+        """Wait for samples in the open recording; False if none come in time."""
+        deadline = self._now + within
+        while not (self._ledger.recording and self._ledger.recording.n_samples):
+            if self._now > deadline:
+                return False
+            yield
+        return True
+
     def _close_segment(self) -> Script[None]:
+        if "acquisition" in self._lost:
+            return
         self._send("acquisition", CloseSegment())
         closed = yield from self._expect(SegmentClosed, CLOSE_TIME, "the recording to be closed")
-        self._segment_open = False
         self._ledger.file(closed)
+        self._export()
+
+    def _export(self) -> None:
         self._exports += 1
-        self._send("exporter", Export(closed.path))
+        self._send("exporter", Export(self._segment))
+        self._segment = ""
 
     def _train(self) -> Script[None]:
         self._move(Event.TRAIN)
@@ -184,19 +196,29 @@ class Session(Desk):
     def _close(self) -> Script[None]:
         """File what there is, whatever came before; a problem here is added to the others."""
         try:
-            if self._block_open and not self._failed:
-                self._send("presenter", AbortBlock())
-                yield from self._expect(BlockDone, CLOSE_TIME, "the presenter to stop")
-            if self._segment_open:
+            if self._block:
+                yield from self._abort_block(self._block)
+            if self._segment:
                 yield from self._close_segment()
-            yield from self._exported()
-            if "report" in self._plan.protocol and self._ledger.recorded:
-                self._send("reporter", WriteReport(str(self._folder.path)))
-                yield from self._expect((Reported, Failed))
         except PhospheneError as error:
-            self._problem = "; ".join(filter(None, (self._problem, str(error))))
-            self._failed = True
-
-    def _exported(self) -> Script[None]:
+            self.fail(str(error))
+        if self._segment:
+            # Nobody could close it; it is whole up to its last chunk.
+            self._export()
         while self._exports:
             yield
+        if "report" in self._plan.protocol and self._ledger.recorded:
+            yield from self._report()
+
+    def _abort_block(self, block: Block) -> Script[None]:
+        """Clear the screen; if presenter and acquisition live, they agree on what was shown."""
+        self._send("presenter", AbortBlock())
+        if not self._lost & {"presenter", "acquisition"}:
+            done = yield from self._expect(BlockDone, CLOSE_TIME, "the presenter to stop")
+            self._block_ended(done, block)
+
+    def _report(self) -> Script[None]:
+        self._send("reporter", WriteReport(str(self._folder.path)))
+        while "reporter" not in self._lost:
+            if isinstance((yield), Reported):
+                return

@@ -48,6 +48,6 @@ def test_a_session_is_started_paused_resumed_and_stopped_from_another_terminal(
     phosphene("stop", "--reason", "the subject wants to go home")
     code, printed = server.wait()
     assert code == 0, printed
-    folder = printed.split("finished: ")[1].strip()
+    folder = printed.split("finished: ")[1].splitlines()[0]
     journal = (Path(folder) / "journal.jsonl").read_text()
     assert "the subject wants to go home" in journal

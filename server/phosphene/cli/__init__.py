@@ -60,7 +60,7 @@ def main() -> None:
     """Run the command line; errors that a person can put right are shown without a traceback."""
     try:
         app()
-    except PhospheneError as error:
+    except (PhospheneError, OSError) as error:
         console = Console(stderr=True)
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(BAD_INPUT if isinstance(error, SettingsError) else FAILURE) from None

@@ -13,10 +13,11 @@ from phosphene.states import State
 OVER = (State.FINISHED, State.FAILED)
 FIRST_WORD = "serving "
 
+Server = subprocess.Popen[str]
+Watch = Callable[[Message], None]
 
-def run_served(
-    session_file: str, options: Mapping[str, object], watch: Callable[[Message], None]
-) -> Status:
+
+def run_served(session_file: str, options: Mapping[str, object], watch: Watch) -> Status:
     """Start a server, begin its session when it is ready, and return how it ended.
 
     Ctrl-C reaches the server too, which files what was recorded; we watch it do so.
@@ -27,32 +28,42 @@ def run_served(
         if not line.startswith(FIRST_WORD):
             raise PhospheneError("the server did not start")
         with Client(Path(line.removeprefix(FIRST_WORD).strip())) as client:
+            begin = True
             while True:
                 try:
-                    return _follow(client, server, watch)
+                    return _follow(client, server, watch, begin)
                 except KeyboardInterrupt:
-                    continue
+                    begin = False
 
 
-def _follow(
-    client: Client, server: "subprocess.Popen[str]", watch: Callable[[Message], None]
-) -> Status:
+def _follow(client: Client, server: Server, watch: Watch, begin: bool) -> Status:
+    """Watch the session to its end; once it is ready, begin it if that is still to be done."""
     status = client.status()
     while status.state not in OVER:
-        if status.state is State.READY:
+        if begin and status.state is State.READY:
+            begin = False
             client.start()
-        for fact in client.facts(timeout=0.5):
-            watch(fact)
-            if isinstance(fact, Status):
-                status = fact
-                break
-        else:
-            if server.poll() is not None:
-                raise PhospheneError(
-                    f"the server ended with status {server.returncode}; "
-                    f"what was recorded is in {status.folder}"
-                )
+        status = _next_status(client, watch) or _asked(client, server, status)
     return status
+
+
+def _next_status(client: Client, watch: Watch) -> Status | None:
+    """Return what is published next; None if nothing is for a while."""
+    for fact in client.facts(timeout=0.5):
+        watch(fact)
+        if isinstance(fact, Status):
+            return fact
+    return None
+
+
+def _asked(client: Client, server: Server, before: Status) -> Status:
+    """Ask: what was published before we were connected does not come again."""
+    if server.poll() is not None:
+        raise PhospheneError(
+            f"the server ended with status {server.returncode}; "
+            f"what was recorded is in {before.folder}"
+        )
+    return client.status()
 
 
 def _arguments(options: Mapping[str, object]) -> list[str]:

@@ -1,5 +1,7 @@
 """Serve one session: ``phosphene server``."""
 
+from pathlib import Path
+
 import typer
 from rich.console import Console
 
@@ -27,7 +29,6 @@ def server(
     """Start amplifier and screen, then wait for start, pause, resume and stop."""
     from phosphene.launch import serve
     from phosphene.registry import load_registry
-    from phosphene.server import Server
     from phosphene.settings import load_settings
     from phosphene.states import State
 
@@ -36,10 +37,11 @@ def server(
     chosen = overrides(subject, session, output, bundle, seed, headless=headless)
     settings = load_settings(session_file, registry, chosen)
 
-    def announce(started: Server) -> None:
-        console.print(f"serving {started.connection_file}", soft_wrap=True, highlight=False)
+    def announce(connection_file: Path) -> None:
+        console.print(f"serving {connection_file}", soft_wrap=True, highlight=False)
 
     status = serve(settings, registry, announce)
-    console.print(f"{status.state}: {status.folder}", soft_wrap=True, highlight=False)
+    for line in filter(None, (f"{status.state}: {status.folder}", status.problem)):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     if status.state is State.FAILED:
         raise typer.Exit(1)

@@ -30,7 +30,7 @@ class Display:
         self._state: State | None = None
         self._total_seconds = 0.0
         self._progress = Progress(
-            TextColumn("{task.description:<34}"),
+            TextColumn("{task.description:<34}", markup=False),
             BarColumn(bar_width=30),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
@@ -73,11 +73,15 @@ class Display:
     def _announce(self, status: Status) -> None:
         if status.state is State.PAUSED:
             why = status.problem or "by the operator"
-            self._console.print(f"[yellow]paused:[/] {why}; phosphene resume goes on")
+            self._say(f"paused: {why}; phosphene resume goes on", "yellow")
         elif status.state is State.FAILED:
-            self._console.print(f"[red]failed:[/] {status.problem}")
+            self._say(f"failed: {status.problem}", "red")
         elif status.state in MILESTONES and not self._console.is_terminal:
-            self._console.print(f"{self._title}: {status.state}")
+            self._say(f"{self._title}: {status.state}")
+
+    def _say(self, text: str, style: str = "") -> None:
+        # Whatever a plugin says is text, and a path is never broken.
+        self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def _bar(self, name: str, fraction: float, description: str) -> None:
         if name not in self._tasks:

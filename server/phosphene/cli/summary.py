@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from phosphene.messages import Status
+from phosphene.states import State
 
 
 def print_summary(console: Console, status: Status) -> None:
@@ -16,6 +17,8 @@ def print_summary(console: Console, status: Status) -> None:
     lines = [f"recorded  {recorded(status)}"]
     if folder.evaluation_file.exists():
         lines += [f"decoding  {line}" for line in summary(read_evaluation(folder))]
+    if status.problem and status.state is not State.FAILED:
+        lines.append(f"problem   {status.problem}")
     lines.append(f"dataset   {folder.study_root}")
     lines += [f"bundle    {bundle}" for bundle in folder.bundles()[-1:]]
     if folder.report_file.exists():

@@ -25,6 +25,8 @@ from phosphene.signals import Signal
 
 READ_TIMEOUT = 0.01
 HEARTBEAT = 0.5
+FORSAKEN = 30.0
+"""Seconds without an onset after which a block is given up: its presenter is gone."""
 
 
 class Acquisition:
@@ -38,13 +40,14 @@ class Acquisition:
         self._announced = False
         self._seqs: set[int] = set()
         self._in_block = False
+        self._now = self._last_onset = 0.0
         self._last_sample = float("-inf")
         self._next_heartbeat = float("-inf")
 
     @property
     def idle(self) -> bool:
-        """False from a block's first onset until the block is confirmed."""
-        return not self._in_block
+        """False from a block's first onset until the block is confirmed, or forsaken."""
+        return not self._in_block or self._now - self._last_onset > FORSAKEN
 
     def handle(self, message: Message) -> Outgoing:
         """Answer ``Prepare``, segments, onsets and the reconciliation of a block."""
@@ -64,6 +67,7 @@ class Acquisition:
 
     def poll(self, now: float) -> Outgoing:
         """Record what has arrived; twice a second say how much is on disk."""
+        self._now = now
         out: list[tuple[str, Message]] = []
         signal = self._source.read(READ_TIMEOUT)
         if signal is not None:
@@ -105,7 +109,7 @@ class Acquisition:
             return []
         self._writer.write_marker(onset)
         self._seqs.add(onset.seq)
-        self._in_block = True
+        self._in_block, self._last_onset = True, self._now
         self._feed.append(onset)
         return [("decoders", onset)]
 

@@ -32,6 +32,8 @@ from phosphene.timeline import timeline
 
 ASK_AGAIN = 1.0
 """Seconds after which acquisition is asked again what it lacks."""
+MANY = 10
+"""Questions without an answer after which acquisition is taken for dead."""
 
 
 class Presenter:
@@ -48,12 +50,13 @@ class Presenter:
         self._showing: Showing | None = None
         self._grid = FrameGrid(screen.refresh_rate)
         self._ask_at = 0.0
+        self._unanswered = 0
         self._failed = False
 
     @property
     def idle(self) -> bool:
-        """False from a block's cue until acquisition has confirmed its onsets."""
-        return self._showing is None
+        """False from a block's cue until acquisition has confirmed its onsets, or is dead."""
+        return self._showing is None or self._unanswered > MANY
 
     def handle(self, message: Message) -> Outgoing:
         """Answer ``Prepare`` and blocks; keep pictures; send again what acquisition lacks."""
@@ -131,11 +134,13 @@ class Presenter:
         if self._journal:
             os.fsync(self._journal.fileno())
         self._ask_at = now + ASK_AGAIN
+        self._unanswered += 1
         return [("acquisition", EndOfBlock(showing.run.first_seq, showing.next_seq))]
 
     def _reconcile(self, missing: Missing, showing: Showing) -> Outgoing:
         if showing.end is None or missing.first_seq != showing.run.first_seq:
             return []  # an answer to a question asked twice
+        self._unanswered = 0
         if missing.seqs:
             # Asked again a frame later, never in a circle of messages within one instant.
             self._ask_at = showing.end
