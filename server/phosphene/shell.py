@@ -19,6 +19,8 @@ from phosphene.roles.catalogue import House
 HEARTBEAT = 0.5
 ORPHANED = 5.0
 """Seconds of silence after which the server counts as dead."""
+MEETING = 20
+"""Seconds in which a decoder must hear acquisition, which speaks twice a second."""
 WAIT = 50
 """Milliseconds to wait for a message in a role that nothing else paces."""
 PACED = ("presenter", "acquisition")
@@ -111,7 +113,11 @@ class Shell:
             self._inboxes.append(onsets)
             self._routes["acquisition"] = (onsets, None)
         elif self._name == "decoder":
-            self._inboxes.append(self._bus.connect(zmq.SUB, endpoints["samples"], self._family_key))
+            samples = self._bus.connect(zmq.SUB, endpoints["samples"], self._family_key)
+            # Who is not heard yet would miss the first samples, and with them the whole segment.
+            if not samples.poll(MEETING * 1000):
+                raise PhospheneError(f"acquisition was not heard within {MEETING} s")
+            self._inboxes.append(samples)
 
     def _dispatch(self, outgoing: Outgoing) -> None:
         for recipient, message in outgoing:
@@ -124,7 +130,8 @@ class Shell:
         now = time.monotonic()
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + HEARTBEAT
-            self.to_server(Alive(self._name))
+            for recipient in {"server", "decoders"} & self._routes.keys():
+                self._dispatch([(recipient, Alive(self._name))])
 
     def _complain(self, problem: str) -> None:
         sys.stderr.write(f"{self._name}: {problem}\n")

@@ -23,6 +23,7 @@ from phosphene.messages import (
     BlockDone,
     Export,
     Exported,
+    Failed,
     Message,
     Pause,
     Reply,
@@ -301,3 +302,84 @@ def test_aborted_attempts_are_kept_and_marked(tmp_path: Path, stimuli: StimulusS
         (1, 2, False),
     ]
     assert len(stage.onsets()) == 16 + done[0].n_trials
+
+
+def test_eeg_that_comes_back_while_paused_is_not_waited_for_again(
+    tmp_path: Path, stimuli: StimulusSet
+) -> None:
+    stage = Stage(tmp_path, stimuli)
+    stage.until(lambda: stage.session.state is State.READY)
+    stage.source.silent = True
+    stage.tell(Start())
+    stage.until(lambda: stage.session.state is State.PAUSED)
+    stage.source.silent = False
+    back = stage.clock.now() + 5
+    stage.until(lambda: stage.clock.now() > back)
+    stage.tell(Resume())
+    stage.until(lambda: stage.session.state is State.RUNNING, seconds=9)
+    assert stage.finish().state is State.FINISHED
+
+
+def test_a_refused_resume_leaves_a_pause_that_is_due(tmp_path: Path, stimuli: StimulusSet) -> None:
+    stage = Stage(tmp_path, stimuli)
+    stage.until(lambda: stage.session.state is State.READY)
+    stage.tell(Start())
+    stage.until(lambda: stage.session.state is State.RUNNING)
+    assert stage.tell(Pause()).ok
+    assert not stage.tell(Resume()).ok
+    stage.until(lambda: stage.session.state is State.PAUSED)
+
+
+def test_a_role_that_fails_twice_over_does_not_cut_the_filing_short(
+    tmp_path: Path, stimuli: StimulusSet
+) -> None:
+    stage = Stage(tmp_path, stimuli)
+    stage.until(lambda: stage.session.state is State.READY)
+    stage.tell(Start())
+    stage.until(lambda: stage.session.state is State.RUNNING)
+    for text in ("no picture", "the process ended with status 1"):
+        stage.loop.deliver(stage.session.handle(Failed("generator", text)))
+    status = stage.finish()
+    assert status.state is State.FAILED
+    assert status.problem == "generator: no picture"
+    assert Exported(str(stage.folder.segments()[0])) in entries(stage)
+    assert status.n_markers == len(stage.onsets()) == status.trials_shown > 0
+
+
+def test_an_exporter_that_fails_and_then_dies_is_not_waited_for(
+    tmp_path: Path, stimuli: StimulusSet
+) -> None:
+    stage = Stage(tmp_path, stimuli)
+    stage.until(lambda: stage.session.state is State.READY)
+    stage.tell(Start())
+    stage.until(lambda: len(stage.folder.segments()) == 2)
+    for text in ("no room", "the process ended with status 1"):
+        stage.loop.deliver(stage.session.handle(Failed("exporter", text)))
+    assert stage.finish().state is State.FINISHED
+
+
+def test_what_a_broken_amplifier_plugin_recorded_is_exported_and_its_traceback_kept(
+    tmp_path: Path, stimuli: StimulusSet
+) -> None:
+    stage = Stage(tmp_path, stimuli)
+    stage.until(lambda: stage.session.state is State.READY)
+    stage.tell(Start())
+    stage.until(lambda: stage.session.state is State.RUNNING)
+
+    def read(timeout: float) -> Signal | None:
+        raise IndexError("a mistake in a plugin")
+
+    stage.source.read = read  # type: ignore[method-assign]
+    status = stage.finish()
+    assert status.state is State.FAILED
+    assert "acquisition: IndexError: a mistake in a plugin" in status.problem
+    log = stage.folder.path / "logs" / "acquisition.log"
+    assert str(log) in status.problem
+    assert "Traceback" in log.read_text()
+    [segment] = stage.folder.segments()
+    assert Exported(str(segment)) in entries(stage)
+    assert read_segment(segment).n_samples > 0
+
+
+def entries(stage: Stage) -> list[object]:
+    return [line.entry for line in read_journal(stage.folder.journal_file)]
