@@ -1,0 +1,1 @@
+"""What the decoders on spectrograms share; only ``settings`` may be imported at discovery."""
