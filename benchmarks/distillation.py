@@ -1,8 +1,8 @@
 """Does distillation help? The same network with a teacher, without one, and with controls.
 
 Every seed is a subject with a decoder of each kind, trained and tested on the same trials. The
-equivalence bound was stated before any run: 1 point of accuracy. Run with
-``python benchmarks/distillation.py`` (an hour on one core) or ``--seeds 3 --quick`` (minutes).
+equivalence bound was stated before any run: 1 point of accuracy. Run with ``python
+benchmarks/distillation.py`` (an hour and a half on one core) or ``--seeds 3 --quick`` (minutes).
 """
 
 import argparse
@@ -54,7 +54,10 @@ def main() -> None:
             [_one_seed(registry, geometry, seed, options) for seed in range(options.seeds)]
         )
         for arm, accuracies in zip(ARMS, found.T, strict=True):
-            print(f"  {arm:<24}{accuracies.mean():7.1%}  {_against(accuracies, found[:, 0], arm)}")
+            print(
+                f"  {arm:<24}{accuracies.mean():7.1%}  {_against(accuracies, found[:, 0], arm)}",
+                flush=True,
+            )
     print(f"\n{LIMITS}\n{time.perf_counter() - start:.0f} s; busy: {pressure()}")
 
 
