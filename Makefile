@@ -29,7 +29,7 @@ $(VENV)/core: pyproject.toml constraints.txt
 
 # Everything the tests use: amplifier, screen, validators.
 $(VENV)/dev: $(VENV)/core
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lsl,screen,clip]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lsl,screen,clip,riemann,braindecode]' --group dev
 	touch $@
 
 # A screen that is not there and the libraries that draw on it; elsewhere than on Debian, or

@@ -48,11 +48,10 @@ def main() -> None:
     if options.quick:
         print("--quick: a smoke test; its figures mean nothing")
     print(f"equivalence bound, stated beforehand: {BOUND:.0%} of accuracy; {options.seeds} seeds")
-    for geometry, words in GEOMETRIES.items():
+    for geometry in [options.geometry] if options.geometry else GEOMETRIES:
+        words = GEOMETRIES[geometry]
         print(f"\n{geometry}: {words}")
-        found = np.array(
-            [_one_seed(registry, geometry, seed, options) for seed in range(options.seeds)]
-        )
+        found = np.array([_one_seed(registry, geometry, seed, options) for seed in _seeds(options)])
         for arm, accuracies in zip(ARMS, found.T, strict=True):
             print(
                 f"  {arm:<24}{accuracies.mean():7.1%}  {_against(accuracies, found[:, 0], arm)}",
@@ -64,6 +63,8 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--geometry", choices=GEOMETRIES, help="only this one")
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--channels", type=int, default=32)
     parser.add_argument("--strength", type=float, default=0.35, help="of the subject's code")
@@ -72,13 +73,19 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _seeds(options: argparse.Namespace) -> range:
+    return range(options.first_seed, options.first_seed + options.seeds)
+
+
 def _one_seed(
     registry: Registry, geometry: str, seed: int, options: argparse.Namespace
 ) -> list[float]:
     """Return the accuracy of each arm."""
     with tempfile.TemporaryDirectory() as folder:
         context = make_context(registry, options.classes, seed, Path(folder))
-        return _arms(registry, context, geometry, options)
+        accuracies = _arms(registry, context, geometry, options)
+    print(f"    seed {seed:>3}:", *(f"{found:.4f}" for found in accuracies), flush=True)
+    return accuracies
 
 
 def _arms(

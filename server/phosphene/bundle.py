@@ -18,6 +18,7 @@ from phosphene.interfaces import (
     Decoder,
     DecoderConfig,
     EpochStepConfig,
+    Measured,
     StreamStepConfig,
 )
 from phosphene.pipeline import Pipeline, State, eeg_picks, pick_channels
@@ -57,6 +58,8 @@ class BundleCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_sha256: str
     """Over the training epochs and their classes."""
     seed: int
+    metrics: dict[str, float] = {}
+    """What the decoder says of itself, on trials that it held out."""
     versions: dict[str, str] = msgspec.field(default_factory=versions)
     format: int = FORMAT
 
@@ -144,7 +147,7 @@ def read_card(folder: Path) -> BundleCard:
 
 
 def make_card(
-    settings: Settings, spec: SignalSpec, classes: tuple[str, ...], n_epochs: int, data: str
+    settings: Settings, spec: SignalSpec, decoder: Decoder, n_epochs: int, data: str
 ) -> BundleCard:
     """Return the card of a bundle trained with these settings on a signal of ``spec``."""
     epochs = settings.epochs
@@ -155,10 +158,11 @@ def make_card(
         stream=[plain(step) for step in settings.stream],
         epochs=EpochCard(epochs.tmin, epochs.tmax, [plain(step) for step in epochs.steps]),
         decoder=plain(settings.decoder),
-        classes=classes,
+        classes=decoder.classes,
         n_epochs=n_epochs,
         data_sha256=data,
         seed=settings.seed,
+        metrics=dict(decoder.metrics) if isinstance(decoder, Measured) else {},
     )
 
 

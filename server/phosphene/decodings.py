@@ -11,7 +11,8 @@ FIELDS = ("phase", "run", "block", "attempt", "trial", "wnid", "image")
 def append_decoding(path: Path, decoded: Decoded) -> None:
     """Add one trial to a TSV file; the first one writes the header.
 
-    Columns: the trial, ``onset``, ``decoded`` and ``latency`` in seconds, ``segment`` and
+    Columns: the trial, ``onset``, ``decoded`` and ``latency`` (both since onset) in
+    seconds, ``processing`` (seconds since the epoch's last sample was received), ``segment`` and
     ``first_sample`` (so that a replay cuts the same epoch), and a probability for each wnid.
     """
     onset = decoded.onset
@@ -19,6 +20,7 @@ def append_decoding(path: Path, decoded: Decoded) -> None:
         "onset": onset.time,
         "decoded": decoded.decoded,
         "latency": decoded.decoded - onset.time,
+        "processing": decoded.decoded - decoded.received,
         "segment": Path(decoded.segment).name,
         "first_sample": decoded.first_sample,
         **dict(zip(decoded.classes, decoded.probabilities, strict=True)),

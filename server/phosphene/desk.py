@@ -24,6 +24,7 @@ from phosphene.messages import (
     DecoderReady,
     Exported,
     Failed,
+    Following,
     GetStatus,
     Message,
     Pause,
@@ -39,6 +40,7 @@ from phosphene.messages import (
     Status,
     Stop,
     Trained,
+    shadow_number,
 )
 from phosphene.plan import Plan
 from phosphene.roles import Outgoing
@@ -55,6 +57,7 @@ JOURNALLED = (
     SegmentClosed,
     Trained,
     DecoderReady,
+    Following,
     Exported,
     Decoded,
     Reported,
@@ -81,6 +84,8 @@ class Desk(ABC):
         self._failed = False
         self._lost: set[str] = set()
         """Roles that cannot go on."""
+        self._following: set[str] = set()
+        """Shadows that decode."""
         self._now = now
         self._out: list[tuple[str, Message]] = []
         self._block: Block | None = None
@@ -134,10 +139,14 @@ class Desk(ABC):
                 self._publish()
             case BlockStarted():
                 self._move(Event.BLOCK_STARTED)
+            case Decoded(role=role) if shadow_number(role):
+                append_decoding(self._folder.decodings_of(role), message)
             case Decoded():
                 append_decoding(self._folder.decodings_file, message)
                 self._send("generator", message)
                 self._send("watchers", message)
+            case Following(role=role):
+                self._following.add(role)
             case ShowPicture():
                 self._send("presenter", message)
             case Progress():
@@ -181,7 +190,8 @@ class Desk(ABC):
         return Reply(ok=True)
 
     def _lose(self, role: str, reason: str) -> None:
-        if role not in BACKGROUND:
+        stopped = role == "trainer" and self._state is State.CLOSING
+        if not (role in BACKGROUND or shadow_number(role) or stopped):
             self.fail(reason)
             return
         self._note(reason)

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -180,6 +180,14 @@ class Decoder(Protocol):
     def save(self, folder: Path) -> None:
         """Write safetensors or npz, and JSON, into an existing empty folder; never a pickle."""
         ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A decoder that knows how well it did on what it held out of its training trials."""
+
+    metrics: Mapping[str, float]
+    """By name, e.g. ``validation_accuracy``; they become part of the bundle's card."""
 
 
 class DecoderConfig(PluginConfig, frozen=True):

@@ -19,6 +19,7 @@ from phosphene.messages import (
     DecoderReady,
     Exported,
     Failed,
+    Following,
     Reported,
     SegmentClosed,
     SegmentOpen,
@@ -49,6 +50,7 @@ Entry = (
     | Onset
     | Trained
     | DecoderReady
+    | Following
     | Decoded
     | Exported
     | Reported

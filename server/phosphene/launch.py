@@ -68,7 +68,9 @@ def run_virtual(settings: Settings, registry: Registry, watch: Watch) -> Status:
             if isinstance(message, Status) and message.state is State.READY:
                 session.command(Start())
 
-        VirtualLoop(session, clock, opened.house.build, start_when_ready).run()
+        VirtualLoop(
+            session, clock, opened.house.build, start_when_ready, opened.plan.n_shadows
+        ).run()
         return session.status
 
 

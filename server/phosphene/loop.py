@@ -8,13 +8,15 @@ from traceback import format_exception
 from phosphene.clock import VirtualClock
 from phosphene.desk import BACKGROUND
 from phosphene.errors import PhospheneError
-from phosphene.messages import Failed, Message, Quit
+from phosphene.messages import Failed, Message, Quit, is_decoder, shadow_role
 from phosphene.roles import Outgoing, Role
 from phosphene.session import Session
 
 TICK = 0.02
 """Seconds by which the clock moves on when no screen paces it."""
-ORDER = ("presenter", "acquisition", "decoder", "generator", "trainer", "exporter", "reporter")
+FIRST = ("presenter", "acquisition", "decoder")
+THEN = ("generator", "trainer", "exporter", "reporter")
+"""The order in which roles take their turns; shadows come behind the driver."""
 
 
 class VirtualLoop:
@@ -26,6 +28,7 @@ class VirtualLoop:
         clock: VirtualClock,
         build: Callable[[str, Callable[[Message], None]], Role],
         watch: Callable[[Message], None] = lambda _message: None,
+        n_shadows: int = 0,
     ) -> None:
         self._session = session
         self._clock = clock
@@ -33,7 +36,9 @@ class VirtualLoop:
         self._watch = watch
         self._roles: dict[str, Role] = {}
         self._dead: set[str] = set()
-        self._inboxes: dict[str, deque[Message]] = {name: deque() for name in ORDER}
+        shadows = (shadow_role(n + 1) for n in range(n_shadows))
+        self._order = (*FIRST, *shadows, *THEN)
+        self._inboxes: dict[str, deque[Message]] = {name: deque() for name in self._order}
 
     def run(self) -> None:
         """Return when the session is over."""
@@ -52,7 +57,7 @@ class VirtualLoop:
         """Give the session and each role one turn; move the clock on if no screen did."""
         now = self._clock.now()
         self.deliver(self._session.poll(now))
-        for name in ORDER:
+        for name in self._order:
             self._serve(name)
         if self._clock.now() == now:
             self._clock.sleep_until(now + TICK)
@@ -102,8 +107,9 @@ class VirtualLoop:
                 self._watch(message)
             elif recipient != "decoders":
                 self._inboxes[recipient].append(message)
-            elif "decoder" in self._roles:
-                self._inboxes["decoder"].append(message)
+            else:
+                for decoder in filter(is_decoder, self._roles):
+                    self._inboxes[decoder].append(message)
 
     def _to_session(self, message: Message) -> None:
         self.deliver(self._session.handle(message))

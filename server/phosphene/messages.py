@@ -18,6 +18,25 @@ PROTOCOL = 1
 
 Phase = Literal["record", "feedback"]
 
+DRIVER = "decoder"
+"""The role whose decodings become pictures."""
+_SHADOW = "shadow-"
+
+
+def shadow_role(number: int) -> str:
+    """Return the role of a shadow; they are counted from 1, in the order of the session file."""
+    return f"{_SHADOW}{number}"
+
+
+def shadow_number(role: str) -> int:
+    """Return which shadow a role is; 0 if it is none."""
+    return int(role.removeprefix(_SHADOW)) if role.startswith(_SHADOW) else 0
+
+
+def is_decoder(role: str) -> bool:
+    """Return whether a role decodes the running signal: the driver or a shadow."""
+    return role == DRIVER or shadow_number(role) > 0
+
 
 class _Message(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     pass
@@ -253,6 +272,8 @@ class Samples(_Message, frozen=True):
     """(n_times,) float64 seconds on the amplifier's clock."""
     offset: float
     """Added to the stamps gives seconds on the LSL clock."""
+    received: float
+    """Seconds on the LSL clock when acquisition had them."""
 
 
 # Decoding and feedback.
@@ -265,11 +286,32 @@ class Train(_Message, frozen=True):
     """The session's folder."""
 
 
+class Interrupt(_Message, frozen=True):
+    """Tell the trainer to end with the best so far; it travels as SIGINT, because it is busy."""
+
+
 class Trained(_Message, frozen=True):
     """A bundle is on disk."""
 
     bundle: str
     sha256: str
+
+
+class Follow(_Message, frozen=True):
+    """Tell a shadow to fit its own decoder, and then to decode what the driver decodes."""
+
+    session: str
+    """The session's folder."""
+    spec: SignalSpec
+
+
+class Following(_Message, frozen=True):
+    """A shadow's decoder is fitted, loaded and fits the signal."""
+
+    role: str
+    bundle: str
+    sha256: str
+    classes: tuple[str, ...]
 
 
 class LoadDecoder(_Message, frozen=True):
@@ -297,8 +339,12 @@ class Decoded(_Message, frozen=True):
     segment: str
     first_sample: int
     """Index in the segment of the epoch's first sample, so that a replay cuts the same."""
+    received: float
+    """Seconds on the LSL clock when acquisition had the epoch's last sample."""
     decoded: float
     """Seconds on the LSL clock when the probabilities were known."""
+    role: str = DRIVER
+    """Who decoded it: only the driver's decodings become pictures."""
 
 
 class ShowPicture(_Message, frozen=True):
@@ -372,7 +418,10 @@ Message = (
     | Missing
     | Samples
     | Train
+    | Interrupt
     | Trained
+    | Follow
+    | Following
     | LoadDecoder
     | DecoderReady
     | Decoded

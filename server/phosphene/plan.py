@@ -22,6 +22,8 @@ class Plan:
     """BIDS task label by phase: letters and digits of the paradigm's name."""
     bundle: Path | None = None
     """A bundle trained earlier, for a protocol without training."""
+    n_shadows: int = 0
+    """How many decoders run beside the driver."""
 
     def runs(self, phase: Phase) -> Iterator[tuple[int, list[Block]]]:
         """Yield each run of a phase with its blocks, in order."""
@@ -52,7 +54,7 @@ def make_plan(settings: Settings, context: Context) -> Plan:
             raise PhospheneError(f"the protocol has a {phase} phase, but no paradigm for it")
         blocks[phase] = _checked(paradigm.name, paradigm.config.blocks(context))
         tasks[phase] = "".join(filter(str.isalnum, paradigm.name))
-    return Plan(settings.protocol, blocks, tasks, settings.bundle)
+    return Plan(settings.protocol, blocks, tasks, settings.bundle, len(settings.shadows))
 
 
 def block_seconds(block: Block) -> float:

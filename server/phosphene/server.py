@@ -26,12 +26,14 @@ from phosphene.messages import (
     Command,
     Failed,
     Hello,
+    Interrupt,
     Message,
     Peers,
     Quit,
     Ready,
     Reply,
     Stop,
+    is_decoder,
 )
 from phosphene.processes import Child
 from phosphene.roles import Outgoing
@@ -46,10 +48,6 @@ STOP_SIGNALS = [
 HEARTBEAT = 0.5
 SILENCE = 30.0
 """Seconds without a word after which a child counts as hung."""
-LONG_TASKS = ("trainer", "exporter", "reporter", "decoder", "generator")
-"""Roles that may be silent while they work; they are watched by their exit alone."""
-NEIGHBOURS = ("presenter", "decoder")
-"""Roles that speak to acquisition directly."""
 LAST_WORDS_OF_A_CHILD = 0.3
 """Seconds in which what it sent before it ended may still arrive."""
 LAST_WORDS = 1.0
@@ -158,16 +156,15 @@ class Server:
 
     def _welcome(self, role: str, identity: bytes) -> None:
         self._identities[role] = identity
-        if self._peers and role in NEIGHBOURS:
+        if self._peers and _is_neighbour(role):
             send(self._control, self._peers, identity)
         for message in self._waiting.pop(role, []):
             send(self._control, message, identity)
 
     def _introduce(self, peers: Peers) -> None:
         self._peers = peers
-        for role in NEIGHBOURS:
-            if role in self._identities:
-                send(self._control, peers, self._identities[role])
+        for role in filter(_is_neighbour, self._identities):
+            send(self._control, peers, self._identities[role])
 
     # Messages out.
 
@@ -175,6 +172,8 @@ class Server:
         for recipient, message in outgoing:
             if recipient == "watchers":
                 send(self._facts, message)
+            elif isinstance(message, Interrupt):
+                self._children[recipient].interrupt()
             elif recipient in self._identities:
                 send(self._control, message, self._identities[recipient])
                 if isinstance(message, Quit):
@@ -199,7 +198,7 @@ class Server:
         for role, child in list(self._children.items()):
             if child.ended_since(now) > LAST_WORDS_OF_A_CHILD:
                 self._bury(role, child)
-            elif role not in LONG_TASKS and now - child.heard > SILENCE:
+            elif not _may_be_silent(role) and now - child.heard > SILENCE:
                 child.heard = math.inf
                 self._lost(role, f"no sign of life for {SILENCE:.0f} s")
 
@@ -234,3 +233,13 @@ class Server:
 
     def _complain(self, problem: str) -> None:
         sys.stderr.write(f"dropped: {problem}\n")
+
+
+def _is_neighbour(role: str) -> bool:
+    """Return whether a role speaks to acquisition directly."""
+    return role == "presenter" or is_decoder(role)
+
+
+def _may_be_silent(role: str) -> bool:
+    """Return whether a role is watched by its exit alone, because its work may take long."""
+    return role not in ("presenter", "acquisition")

@@ -14,6 +14,8 @@ from phosphene.messages import (
     CloseSegment,
     DecoderReady,
     Export,
+    Follow,
+    Interrupt,
     LoadDecoder,
     OpenSegment,
     Phase,
@@ -26,6 +28,7 @@ from phosphene.messages import (
     Train,
     Trained,
     WriteReport,
+    shadow_role,
 )
 from phosphene.plan import Plan
 from phosphene.signals import SignalSpec
@@ -34,6 +37,10 @@ from phosphene.states import Event, State
 START_TIME = 60.0
 """Seconds that amplifier and screen may take to be found and checked."""
 CLOSE_TIME = 10.0
+KEEP_TIME = 30.0
+"""Seconds in which the trainer must file the best decoder so far."""
+SHADOW_TIME = 30.0
+"""Seconds that shadows get when the driver is ready; who is later misses a run."""
 PREPARATION = 1.0
 """Seconds before its cue at which a block is ordered: its images are decoded in them."""
 
@@ -56,8 +63,10 @@ class Session(Desk):
         self._bundle = str(plan.bundle) if plan.bundle else ""
         self._bundle_sha256 = ""
         self._clear_at = 0.0
+        self._shadows = [shadow_role(n + 1) for n in range(plan.n_shadows)]
         self._segment = ""
         """Path of the recording that is open."""
+        self._training = False
         super().__init__(plan, folder, journal, now)
 
     def _protocol(self) -> Script[None]:
@@ -82,7 +91,7 @@ class Session(Desk):
         waiting = {"acquisition", "presenter"}
         if "feedback" in self._plan.protocol:
             waiting |= {"decoder", "generator"}
-        for role in sorted(waiting):
+        for role in [*sorted(waiting), *self._shadows]:
             self._send(role, Prepare())
         while waiting:
             ready = yield from self._expect(Ready, START_TIME, f"ready: {', '.join(waiting)}")
@@ -181,21 +190,34 @@ class Session(Desk):
 
     def _train(self) -> Script[None]:
         self._move(Event.TRAIN)
+        for shadow in self._shadows:
+            self._send(shadow, Follow(str(self._folder.path), self._spec))
         self._send("trainer", Train(str(self._folder.path)))
+        self._training = True
         trained = yield from self._expect(Trained)
+        self._training = False
         self._send("trainer", Quit())
         self._bundle, self._bundle_sha256 = trained.bundle, trained.sha256
         if "feedback" in self._plan.protocol:
             yield from self._load_decoder()
+        yield from self._wait_for_shadows()
         self._move(Event.TRAINED)
 
     def _load_decoder(self) -> Script[None]:
         self._send("decoder", LoadDecoder(self._bundle, self._spec, self._bundle_sha256))
         yield from self._expect(DecoderReady, START_TIME, "the decoder")
 
+    def _wait_for_shadows(self) -> Script[None]:
+        """Let slower decoders catch up, for a while; a subject is waiting."""
+        deadline = self._now + SHADOW_TIME
+        while set(self._shadows) - self._following - self._lost and self._now < deadline:
+            yield
+
     def _close(self) -> Script[None]:
         """File what there is, whatever came before; a problem here is added to the others."""
         try:
+            if self._training:
+                yield from self._keep_best()
             if self._block:
                 yield from self._abort_block(self._block)
             if self._segment:
@@ -216,6 +238,14 @@ class Session(Desk):
         if not self._lost & {"presenter", "acquisition"}:
             done = yield from self._expect(BlockDone, CLOSE_TIME, "the presenter to stop")
             self._block_ended(done, block)
+
+    def _keep_best(self) -> Script[None]:
+        """Let the trainer file what it has."""
+        self._send("trainer", Interrupt())
+        deadline = self._now + KEEP_TIME
+        while "trainer" not in self._lost and self._now < deadline:
+            if isinstance((yield), Trained):
+                return
 
     def _report(self) -> Script[None]:
         self._send("reporter", WriteReport(str(self._folder.path)))

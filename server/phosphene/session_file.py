@@ -74,7 +74,7 @@ def defaults() -> Sections:
     """Return what holds where neither file nor option says anything."""
     cache = Path(environ.get("XDG_CACHE_HOME") or "~/.cache") / "phosphene"
     values: dict[str, object] = dict.fromkeys(OPTIONAL)
-    values |= {"decoder": "power-lr", "screen": {}, "clock": "real", "seed": 0}
+    values |= {"decoder": "power-lr", "shadows": [], "screen": {}, "clock": "real", "seed": 0}
     values |= {"output": "phosphene-data", "cache": str(cache)}
     sections = {name: Section(name, each, "default", Path.cwd()) for name, each in values.items()}
     return sections | preprocessing("paper")

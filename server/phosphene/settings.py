@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -11,17 +11,23 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta, structs
 
-from phosphene.choice import Chosen, choose, choose_steps, plain
-from phosphene.conversion import FieldError, convert, to_plain, under
+from phosphene.choice import Chosen, choose, plain
+from phosphene.conversion import FieldError, convert, to_plain
 from phosphene.errors import SettingsError
 from phosphene.interfaces import (
     DecoderConfig,
-    EpochStepConfig,
     GeneratorConfig,
     ParadigmConfig,
     SourceConfig,
     StimulusSetConfig,
-    StreamStepConfig,
+)
+from phosphene.processing import (
+    EpochSettings,
+    ShadowSettings,
+    Stream,
+    read_epochs,
+    read_shadows,
+    read_stream,
 )
 from phosphene.registry import Registry
 from phosphene.session_file import (
@@ -58,20 +64,6 @@ _IDENTIFIERS = ("subject", "session")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]{1,32}")
 
 
-class EpochSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How epochs are cut and what is done to them."""
-
-    tmin: float
-    """Seconds from onset to the first sample."""
-    tmax: float
-    """Seconds from onset to the end of the epoch (exclusive)."""
-    steps: tuple[Chosen[EpochStepConfig], ...] = ()
-
-    def __post_init__(self) -> None:
-        if not self.tmin < self.tmax:
-            raise ValueError(f"tmax must be above tmin; found {self.tmin} to {self.tmax} s")
-
-
 class ScreenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the subject sees the images."""
 
@@ -99,9 +91,12 @@ class Settings(msgspec.Struct, frozen=True):
     """Of the ``record`` phase."""
     feedback: Chosen[ParadigmConfig] | None
     """Of the ``feedback`` phase."""
-    stream: tuple[Chosen[StreamStepConfig], ...]
+    stream: Stream
     epochs: EpochSettings
     decoder: Chosen[DecoderConfig]
+    """The one that drives feedback."""
+    shadows: tuple[ShadowSettings, ...]
+    """Decoders that run beside it; what they find is recorded and never shown."""
     generator: Chosen[GeneratorConfig] | None
     bundle: Path | None
     """A bundle trained earlier, for feedback without training."""
@@ -120,7 +115,18 @@ class Settings(msgspec.Struct, frozen=True):
     def plugins(self) -> tuple[Chosen[Any], ...]:
         """Every plugin that takes part."""
         chosen = (getattr(self, name) for name in _HOOKS)
-        return (*filter(None, chosen), *self.stream, *self.epochs.steps)
+        own = (*filter(None, chosen), *self.stream, *self.epochs.steps)
+        return own + tuple(s.decoder for s in self.shadows)
+
+    def of_shadow(self, number: int) -> "Settings":
+        """Return the settings with which a shadow, counted from 1, is trained."""
+        shadow = self.shadows[number - 1]
+        return structs.replace(
+            self,
+            decoder=shadow.decoder,
+            stream=self.stream if shadow.stream is None else shadow.stream,
+            epochs=shadow.epochs or self.epochs,
+        )
 
 
 _TYPES: dict[str, Any] = get_type_hints(Settings, include_extras=True)
@@ -133,6 +139,12 @@ _HOOKS = {
     "generator": "generator",
 }
 """The hook behind each section that chooses one plugin."""
+_READERS: dict[str, Callable[[object, Registry, Section], object]] = {
+    "stream": read_stream,
+    "epochs": read_epochs,
+    "shadows": read_shadows,
+}
+"""Sections that choose several."""
 
 
 def load_settings(
@@ -232,23 +244,11 @@ def _value(section: Section, registry: Registry) -> object:
         return None
     if name in _HOOKS:
         return choose(registry, _HOOKS[name], value, section.existing_path)
-    if name == "stream":
-        return choose_steps(registry, value, StreamStepConfig, section.existing_path)
-    if name == "epochs":
-        return _epochs(value, registry, section)
+    if name in _READERS:
+        return _READERS[name](value, registry, section)
     if name in _IDENTIFIERS:
         return _identifier(value)
     return convert(value, _TYPES[name], section.existing_path if name == "bundle" else section.path)
-
-
-def _epochs(value: object, registry: Registry, at: Section) -> EpochSettings:
-    given = dict(value) if isinstance(value, dict) else value
-    steps = given.pop("steps", []) if isinstance(given, dict) else []
-    epochs = convert(given, EpochSettings)
-    with under("steps"):
-        return structs.replace(
-            epochs, steps=choose_steps(registry, steps, EpochStepConfig, at.existing_path)
-        )
 
 
 def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -261,6 +261,11 @@ def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "protocol", "record needs the section 'paradigm'"
     if "train" in phases and "record" not in phases:
         yield "protocol", "train needs 'record' before it"
+    if settings.shadows and not {"train", "feedback"} <= set(phases):
+        yield (
+            "shadows",
+            "shadows are fitted in 'train' and follow 'feedback'; the protocol lacks one",
+        )
     if "feedback" in phases:
         yield from _feedback_conflicts(settings)
     if settings.clock == "virtual" and settings.acquisition.config.live:
@@ -283,7 +288,7 @@ def _written(value: object) -> object:
     match value:
         case Chosen():
             return plain(value)
-        case EpochSettings():
+        case EpochSettings() | ShadowSettings():
             return {name: _written(each) for name, each in structs.asdict(value).items()}
         case tuple():
             return [_written(each) for each in value]

@@ -1,5 +1,6 @@
 """The process shell: one role, its sockets, and the loop that drives it."""
 
+import os
 import signal
 import sys
 import time
@@ -12,13 +13,25 @@ from phosphene.bus import Bus, Keyring, receive, send
 from phosphene.clock import RealClock
 from phosphene.connection import Connection, KeyPair, read_connection
 from phosphene.errors import PhospheneError
-from phosphene.messages import Alive, Failed, Hello, Message, Peers, Quit, Ready
+from phosphene.messages import (
+    Alive,
+    Failed,
+    Hello,
+    Message,
+    Peers,
+    Quit,
+    Ready,
+    is_decoder,
+    shadow_number,
+)
 from phosphene.roles import Outgoing, Role
 from phosphene.roles.catalogue import House
 
 HEARTBEAT = 0.5
 ORPHANED = 5.0
 """Seconds of silence after which the server counts as dead."""
+SHADOW_NICENESS = 10
+"""A shadow never takes the time of the driver or the recorder."""
 MEETING = 20
 """Seconds in which a decoder must hear acquisition, which speaks twice a second."""
 WAIT = 50
@@ -112,7 +125,7 @@ class Shell:
             )
             self._inboxes.append(onsets)
             self._routes["acquisition"] = (onsets, None)
-        elif self._name == "decoder":
+        elif is_decoder(self._name):
             samples = self._bus.connect(zmq.SUB, endpoints["samples"], self._family_key)
             # Who is not heard yet would miss the first samples, and with them the whole segment.
             if not samples.poll(MEETING * 1000):
@@ -143,6 +156,8 @@ def run_child(name: str, connection_file: Path, build: Build) -> int:
     Whatever goes wrong is told to the server in words before the process ends.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which tells us.
+    if shadow_number(name):
+        os.nice(SHADOW_NICENESS)
     connection = read_connection(connection_file)
     keys = KeyPair(connection.public_key.encode(), connection.secret_key.encode())
     keyring = Keyring(keys.public) if name == "acquisition" else None

@@ -24,8 +24,13 @@ from phosphene.versions import versions
 
 def train(settings: Settings, context: Context, message: Train) -> Trained:
     """Fit the session's decoder on what its ``record`` phase recorded."""
-    folder = SessionFolder.at(Path(message.session))
-    bundle = folder.new_bundle()
+    return fit(settings, context, message.session)
+
+
+def fit(settings: Settings, context: Context, session: str, shadow: str = "") -> Trained:
+    """Fit a decoder with these settings on what a session recorded."""
+    folder = SessionFolder.at(Path(session))
+    bundle = folder.new_bundle(shadow)
     sha256 = train_session(
         folder.segments("record"),
         settings,

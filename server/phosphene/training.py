@@ -81,7 +81,7 @@ def train_session(
     features = pipeline.fit(data.epochs)
     context.progress(COLLECTED, f"fitting {settings.decoder.name}")
     decoder = settings.decoder.config.fit(TrainingSet(features, data.trials, data.stimuli), context)
-    card = make_card(settings, spec, decoder.classes, len(data.trials), data_sha256)
+    card = make_card(settings, spec, decoder, len(data.trials), data_sha256)
     sha256 = save_bundle(folder, card, pipeline.states(), decoder)
     context.progress(1.0, "")
     return sha256

@@ -23,7 +23,7 @@ from phosphene import (
     StimulusSet,
     TrainingSet,
 )
-from phosphene_plugins._distillation.holdout import hold_out
+from phosphene_plugins._holdout import hold_out
 from phosphene_plugins.plain_stft import PlainStftConfig
 
 torch = pytest.importorskip("torch")

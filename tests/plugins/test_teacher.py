@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from phosphene import Context, PhospheneError, StimulusSet
 from phosphene.manifest import Image
-from phosphene_plugins._distillation.calibration import fit_temperature, softmax
+from phosphene_plugins._calibration import fit_temperature, softmax
 from phosphene_plugins._distillation.features import DESCRIPTOR, image_features
 from phosphene_plugins._distillation.settings import DistillationSettings, ImageFeatures
 from phosphene_plugins._distillation.soft_labels import (

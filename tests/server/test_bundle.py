@@ -70,7 +70,7 @@ def trained(registry: Registry) -> Trained:
     epochs = Epochs(data, pipeline.spec, pipeline.tmin)
     training_set = TrainingSet(pipeline.fit(epochs), tuple(trials), CONTEXT.stimuli)
     decoder = settings.decoder.config.fit(training_set, CONTEXT)
-    card = make_card(settings, SPEC, decoder.classes, len(trials), "cd" * 32)
+    card = make_card(settings, SPEC, decoder, len(trials), "cd" * 32)
     return Trained(card, pipeline, decoder, epochs)
 
 

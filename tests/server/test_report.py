@@ -118,7 +118,9 @@ class Lab:
         for index, onset in enumerate(shown(block, "feedback", 100.0)[:n_trials]):
             best = onset.wnid if index < n_right else next(c for c in classes if c != onset.wnid)
             probabilities = tuple(0.7 if wnid == best else 0.1 for wnid in classes)
-            decoded = Decoded(onset, classes, probabilities, "/x.xdf", 0, onset.time + 0.55)
+            decoded = Decoded(
+                onset, classes, probabilities, "/x.xdf", 0, onset.time + 0.53, onset.time + 0.55
+            )
             append_decoding(self.folder.decodings_file, decoded)
             name = f"run-01_block-01_attempt-01_trial-{onset.trial:03d}.png"
             Image.new("RGB", (64, 64), (200, 30, 30)).save(self.folder.pictures / name)

@@ -116,7 +116,7 @@ class Stage:
     def _build(self, name: str, emit: Callable[[Message], None]) -> Role:
         roles: dict[str, Callable[[], Role]] = {
             "presenter": lambda: Presenter(HeadlessScreen(self.clock), self._stimuli),
-            "acquisition": lambda: Acquisition(self.source, deque()),
+            "acquisition": lambda: Acquisition(self.source, deque(), self.clock),
             "exporter": lambda: OneShot(Export, self._export),
             "reporter": lambda: OneShot(WriteReport, lambda order: Reported(order.session)),
         }

@@ -24,7 +24,7 @@ def sent(message: Message) -> Message:
 @given(SAMPLES, st.integers(0, 2**40), st.floats(allow_nan=False))
 def test_samples_arrive_bit_for_bit(data: np.ndarray, first: int, offset: float) -> None:
     stamps = np.arange(data.shape[1], dtype=np.float64)
-    arrived = sent(Samples("a.xdf", first, data, stamps, offset))
+    arrived = sent(Samples("a.xdf", first, data, stamps, offset, 12.5))
     assert isinstance(arrived, Samples)
     assert arrived.data.dtype == np.float32
     assert arrived.data.tobytes() == np.ascontiguousarray(data).tobytes()

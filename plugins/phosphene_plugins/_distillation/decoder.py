@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from phosphene import Context, Decoding, Epochs, PhospheneError
-from phosphene_plugins._distillation.calibration import softmax
+from phosphene_plugins._calibration import softmax
 from phosphene_plugins._distillation.inputs import Scaler, Values, check_spectrogram
 from phosphene_plugins._distillation.network import ResidualCNN
 from phosphene_plugins._distillation.training import find_device, predict, use_threads

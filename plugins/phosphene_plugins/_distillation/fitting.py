@@ -19,7 +19,7 @@ from phosphene_plugins._distillation.decoder import (
     on_device,
     to_device,
 )
-from phosphene_plugins._distillation.holdout import hold_out
+from phosphene_plugins._holdout import hold_out
 from phosphene_plugins._distillation.inputs import Scaler, check_spectrogram
 from phosphene_plugins._distillation.network import ResidualCNN
 from phosphene_plugins._distillation.settings import NetworkSettings

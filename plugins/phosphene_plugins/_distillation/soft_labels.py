@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene import PhospheneError
-from phosphene_plugins._distillation.calibration import softmax
+from phosphene_plugins._calibration import softmax
 from phosphene_plugins._distillation.settings import DistillationSettings
 
 Array = NDArray[np.float64]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from phosphene import Context, PhospheneError
-from phosphene_plugins._distillation.calibration import fit_temperature
+from phosphene_plugins._calibration import fit_temperature
 from phosphene_plugins._distillation.settings import NetworkSettings
 
 State = dict[str, Tensor]

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 from msgspec import structs
@@ -15,6 +16,7 @@ from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
 from phosphene.interfaces import Context
 from phosphene.journal import aborted_blocks
+from phosphene.messages import shadow_role
 from phosphene.pipeline import Pipeline
 from phosphene.registry import Registry
 from phosphene.settings import Settings, read_resolved
@@ -39,6 +41,8 @@ class SessionEvaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Of the ``record`` phase; None if nothing was recorded or it cannot be evaluated."""
     feedback: Evaluation | None
     """Of the decodings that the subject saw the answers to."""
+    shadows: tuple[Evaluation, ...] = ()
+    """Of the decoders that ran beside, on the same trials."""
     problem: str = ""
     """Why the recording could not be cross-validated."""
     recordings: Mapping[str, int] = {}
@@ -67,7 +71,8 @@ def evaluate_session(
         cross_validation, predictions = _cross_validate(folder, settings, context, split)
         predictions.write(folder.derivatives / "predictions.tsv")
     feedback = evaluate_feedback(folder, settings, context)
-    found = SessionEvaluation(cross_validation, feedback, recordings=_recordings(folder))
+    shadows = evaluate_shadows(folder, settings, context)
+    found = SessionEvaluation(cross_validation, feedback, shadows, recordings=_recordings(folder))
     return _written(found, folder)
 
 
@@ -80,14 +85,15 @@ def current_evaluation(
     """
     settings = read_resolved(folder.settings_file, registry)
     feedback = evaluate_feedback(folder, settings, context)
+    shadows = evaluate_shadows(folder, settings, context)
     if folder.evaluation_file.exists():
         found = read_evaluation(folder)
         if found.cross_validation and found.recordings == _recordings(folder):
-            return structs.replace(found, feedback=feedback)
+            return structs.replace(found, feedback=feedback, shadows=shadows)
     try:
         return evaluate_session(folder, registry, context)
     except PhospheneError as error:
-        found = SessionEvaluation(None, feedback, str(error), _recordings(folder))
+        found = SessionEvaluation(None, feedback, shadows, str(error), _recordings(folder))
         return _written(found, folder)
 
 
@@ -95,14 +101,32 @@ def evaluate_feedback(
     folder: SessionFolder, settings: Settings, context: Context
 ) -> Evaluation | None:
     """Return how well the ``feedback`` phase was decoded live; None if nothing was."""
-    live = read_decodings(folder.decodings_file, aborted_blocks(folder.journal_file))
+    decoder = {settings.bundle.name: {}} if settings.bundle else plain(settings.decoder)
+    return _judge_live(folder, folder.decodings_file, decoder, "live", context)
+
+
+def evaluate_shadows(
+    folder: SessionFolder, settings: Settings, context: Context
+) -> tuple[Evaluation, ...]:
+    """Return how well each shadow decoded live; one that never did is left out."""
+    files = [folder.decodings_of(shadow_role(n + 1)) for n in range(len(settings.shadows))]
+    found = [
+        _judge_live(folder, file, plain(shadow.decoder), "live, shadow", context)
+        for file, shadow in zip(files, settings.shadows, strict=True)
+    ]
+    return tuple(filter(None, found))
+
+
+def _judge_live(
+    folder: SessionFolder, file: Path, decoder: dict[str, Any], split: str, context: Context
+) -> Evaluation | None:
+    live = read_decodings(file, aborted_blocks(folder.journal_file))
     if live is None:
         return None
-    decoder = {settings.bundle.name: {}} if settings.bundle else plain(settings.decoder)
     # The decoder was not trained on these blocks, so that it takes a design made of blocks of
     # one class to deceive; that a class comes twice in one block can happen in any order.
     nested = is_nested(live.trials, at_least=3)
-    return judge(live, decoder, "live", context.stimuli.classes, nested)
+    return judge(live, decoder, split, context.stimuli.classes, nested)
 
 
 def read_evaluation(folder: SessionFolder) -> SessionEvaluation:
@@ -119,7 +143,7 @@ def read_evaluation(folder: SessionFolder) -> SessionEvaluation:
 def summary(found: SessionEvaluation) -> list[str]:
     """Return a session's evaluation as lines of text."""
     lines = [f"not evaluated: {found.problem}"] if found.problem else []
-    for evaluation in filter(None, (found.cross_validation, found.feedback)):
+    for evaluation in filter(None, (found.cross_validation, found.feedback, *found.shadows)):
         lines += describe(evaluation)
     return lines or ["nothing was decoded in this session"]
 

@@ -15,7 +15,7 @@ from phosphene.decodings import FIELDS
 from phosphene.errors import PhospheneError
 from phosphene.journal import BlockKey
 
-LIVE_FIELDS = (*FIELDS, "onset", "decoded", "latency", "segment", "first_sample")
+LIVE_FIELDS = (*FIELDS, "onset", "decoded", "latency", "processing", "segment", "first_sample")
 
 
 class LiveTrial(msgspec.Struct, frozen=True):
@@ -30,6 +30,8 @@ class LiveTrial(msgspec.Struct, frozen=True):
     image: str
     latency: float
     """Seconds from onset to probabilities."""
+    processing: float = float("nan")
+    """Seconds from the epoch's last sample, as it was received, to probabilities."""
 
 
 @dataclass(frozen=True)
@@ -100,5 +102,5 @@ def aligned(
 
 
 def _live_trial(row: dict[str, str]) -> LiveTrial:
-    values = {name: row[name] for name in LiveTrial.__struct_fields__}
+    values = {name: row[name] for name in LiveTrial.__struct_fields__ if name in row}
     return msgspec.convert(values, LiveTrial, strict=False)

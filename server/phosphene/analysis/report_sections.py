@@ -101,6 +101,7 @@ def feedback(material: Material) -> Html:
             plots.accuracy_plot(rows, "Live accuracy beside chance"),
             "Trials that the decoder had not been trained on.",
         ),
+        _side_by_side(material),
         gallery(live, material.folder, material.stimuli),
     )
 
@@ -177,6 +178,20 @@ SECTIONS: tuple[Callable[[Material], Html], ...] = (
 def accuracy_facts(rows: dict[str, Accuracy]) -> Html:
     """Return accuracies as a table: the only way in which the report writes one."""
     return facts({name: str(each) for name, each in rows.items()})
+
+
+def _side_by_side(material: Material) -> Html:
+    """Return the driver beside its shadows, all of them live on the same running signal."""
+    evaluation = material.evaluation
+    if not (evaluation.feedback and evaluation.shadows):
+        return Html()
+    found = [("shown", evaluation.feedback), *(("shadow", each) for each in evaluation.shadows)]
+    rows = {
+        f"{number}. {next(iter(each.decoder))}, {role}": each.top[0]
+        for number, (role, each) in enumerate(found, start=1)
+    }
+    said = paragraph("Decoders that ran beside it; the subject saw nothing of what they found.")
+    return Html(said + accuracy_facts(rows))
 
 
 def _banner(label: str) -> Html:

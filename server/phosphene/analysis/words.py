@@ -81,7 +81,9 @@ def latencies(live: Predictions, phase: PhaseCourse, settings: Settings) -> dict
     waited = np.array([picture.time - onset.time for picture, onset in pictures])
     late = sum(not picture.wnid for picture, _ in pictures)
     clock = " (virtual clock: computing takes no time)" if settings.clock == "virtual" else ""
+    processing = np.array([getattr(trial, "processing", np.nan) for trial in live.trials])
     return {
+        "Last sample of the epoch to decoded": f"{milliseconds(processing)} ms{clock}",
         "Image to decoded": f"{milliseconds(decoded)} ms{clock}",
         "Image to picture": f"{milliseconds(waited)} ms",
         "Pictures that came too late": f"{late} of {len(pictures)}",

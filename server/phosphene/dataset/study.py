@@ -154,8 +154,12 @@ class SessionFolder:
 
     @property
     def decodings_file(self) -> Path:
-        """The decoded trials."""
-        return self.derivatives / "decodings.tsv"
+        """The trials that the driver decoded."""
+        return self.decodings_of("")
+
+    def decodings_of(self, shadow: str) -> Path:
+        """Return the file of the trials that a shadow decoded; "" stands for the driver."""
+        return self.derivatives / f"decodings{shadow and '_'}{shadow}.tsv"
 
     @property
     def pictures(self) -> Path:
@@ -177,14 +181,14 @@ class SessionFolder:
         chosen = [(name.number, path) for name, path in named if phase in (None, name.phase)]
         return [path for _, path in sorted(chosen)]
 
-    def new_bundle(self) -> Path:
+    def new_bundle(self, shadow: str = "") -> Path:
         """Return the name of the next bundle's folder, which does not exist yet."""
-        number = max((_number(path) for path in self.bundles()), default=0) + 1
-        return self._bundles / f"bundle-{number:02d}"
+        number = max((_number(path) for path in self.bundles(shadow)), default=0) + 1
+        return self._bundles / shadow / f"bundle-{number:02d}"
 
-    def bundles(self) -> list[Path]:
-        """Return the folders of the bundles, oldest first."""
-        return sorted(self._bundles.glob("bundle-*"), key=_number)
+    def bundles(self, shadow: str = "") -> list[Path]:
+        """Return the folders of the driver's bundles, or of a shadow's, oldest first."""
+        return sorted((self._bundles / shadow).glob("bundle-*"), key=_number)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

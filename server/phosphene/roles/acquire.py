@@ -3,6 +3,7 @@
 from collections import deque
 from pathlib import Path
 
+from phosphene.clock import Clock
 from phosphene.dataset.xdf import XdfWriter
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
@@ -32,9 +33,10 @@ FORSAKEN = 30.0
 class Acquisition:
     """Owns the source and is the only writer of the recording."""
 
-    def __init__(self, source: Source, onsets: deque[Onset]) -> None:
+    def __init__(self, source: Source, onsets: deque[Onset], clock: Clock) -> None:
         self._source = source
         self._feed = onsets
+        self._clock = clock
         self._segment: OpenSegment | None = None
         self._writer: XdfWriter | None = None
         self._announced = False
@@ -95,9 +97,10 @@ class Acquisition:
     def _record(self, signal: Signal) -> Outgoing:
         if not (self._writer and self._segment):
             return []
+        received = self._clock.now()
         path, first = self._segment.path, self._writer.n_samples
         self._writer.write_signal(signal)
-        samples = Samples(path, first, signal.data, signal.stamps, signal.offset)
+        samples = Samples(path, first, signal.data, signal.stamps, signal.offset, received)
         if self._announced:
             return [("decoders", samples)]
         # Only now is it certain that the file grows.

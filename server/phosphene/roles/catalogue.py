@@ -12,14 +12,23 @@ from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
 from phosphene.interfaces import Context
-from phosphene.messages import Export, Message, Progress, Train, WriteReport
+from phosphene.messages import (
+    Export,
+    Message,
+    Progress,
+    Train,
+    WriteReport,
+    shadow_number,
+    shadow_role,
+)
 from phosphene.registry import Registry, load_registry
 from phosphene.roles import Role
 from phosphene.roles.acquire import Acquisition
 from phosphene.roles.decode import LiveDecoding
 from phosphene.roles.generate import Generation
-from phosphene.roles.once import OneShot
+from phosphene.roles.once import OneShot, interruptible
 from phosphene.roles.present import Presenter
+from phosphene.roles.shadow import Shadow
 from phosphene.screen import HeadlessScreen
 from phosphene.settings import Settings, read_resolved
 from phosphene.stimulus import StimulusSet
@@ -61,6 +70,8 @@ class House:
 
     def build(self, name: str, emit: Callable[[Message], None]) -> Role:
         """Return the role called ``name``; ``emit`` sends to the server while it is busy."""
+        if number := shadow_number(name):
+            return _shadow(self, number, emit)
         if name not in ROLES:
             raise PhospheneError(f"there is no role {name!r}; there are {', '.join(ROLES)}")
         return ROLES[name](self, emit)
@@ -76,7 +87,7 @@ Emit = Callable[[Message], None]
 def _acquisition(house: House, _emit: Emit) -> Role:
     onsets: deque[Onset] = deque()
     context = replace(house.context, onsets=onsets)
-    return Acquisition(house.settings.acquisition.config.build(context), onsets)
+    return Acquisition(house.settings.acquisition.config.build(context), onsets, house.clock)
 
 
 def _presenter(house: House, _emit: Emit) -> Role:
@@ -88,6 +99,14 @@ def _decoder(house: House, _emit: Emit) -> Role:
     return LiveDecoding(house.registry, house.context, house.settings.screen.lag)
 
 
+def _shadow(house: House, number: int, emit: Emit) -> Role:
+    settings = house.settings.of_shadow(number)
+    name = shadow_role(number)
+    context = house.reporting(f"train {name}", emit)
+    live = LiveDecoding(house.registry, house.context, settings.screen.lag, name)
+    return Shadow(name, live, lambda session: tasks.fit(settings, context, session, name))
+
+
 def _generator(house: House, _emit: Emit) -> Role:
     chosen = house.settings.generator
     if chosen is None:
@@ -97,7 +116,12 @@ def _generator(house: House, _emit: Emit) -> Role:
 
 def _trainer(house: House, emit: Emit) -> Role:
     context = house.reporting("train", emit)
-    return OneShot(Train, lambda order: tasks.train(house.settings, context, order))
+
+    def train(order: Train) -> Message:
+        with interruptible():
+            return tasks.train(house.settings, context, order)
+
+    return OneShot(Train, train)
 
 
 def _exporter(house: House, _emit: Emit) -> Role:

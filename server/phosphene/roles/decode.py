@@ -10,6 +10,7 @@ from phosphene.epochs import Cut
 from phosphene.events import Onset
 from phosphene.interfaces import Context
 from phosphene.messages import (
+    DRIVER,
     Decoded,
     DecoderReady,
     LoadDecoder,
@@ -30,7 +31,10 @@ class LiveDecoding:
 
     idle = True
 
-    def __init__(self, registry: Registry, context: Context, lag: float = 0.0) -> None:
+    def __init__(
+        self, registry: Registry, context: Context, lag: float = 0.0, name: str = DRIVER
+    ) -> None:
+        self._name = name
         self._lag = lag
         self._registry = registry
         self._context = context
@@ -40,9 +44,9 @@ class LiveDecoding:
         """Load a bundle; follow the recording; decode what is complete."""
         match message:
             case Prepare():
-                return [("server", Ready("decoder"))]
+                return [("server", Ready(self._name))]
             case LoadDecoder():
-                return self._load(message)
+                return [("server", self.load(message))]
             case Samples() if self._loaded:
                 return self._loaded.feed(message)
             case Onset(event="stimulus", phase="feedback") if self._loaded:
@@ -59,13 +63,14 @@ class LiveDecoding:
     def close(self) -> None:
         """Do nothing: a decoder holds no device."""
 
-    def _load(self, message: LoadDecoder) -> Outgoing:
+    def load(self, message: LoadDecoder) -> DecoderReady:
+        """Load a bundle; ``PhospheneError`` if it is damaged or made for another signal."""
         bundle = load_bundle(
             Path(message.bundle), self._registry, self._context, message.sha256 or None
         )
         pipeline = bundle.pipeline(message.spec, self._lag)
-        self._loaded = _LoadedBundle(bundle, pipeline, self._context.clock)
-        return [("server", DecoderReady(bundle.sha256, bundle.decoder.classes))]
+        self._loaded = _LoadedBundle(bundle, pipeline, self._context.clock, self._name)
+        return DecoderReady(bundle.sha256, bundle.decoder.classes)
 
 
 class _LoadedBundle:
@@ -75,10 +80,12 @@ class _LoadedBundle:
     the recording finds the same epochs.
     """
 
-    def __init__(self, bundle: Bundle, pipeline: Pipeline, clock: Clock) -> None:
+    def __init__(self, bundle: Bundle, pipeline: Pipeline, clock: Clock, name: str) -> None:
         self._decoder = bundle.decoder
         self._pipeline = pipeline
         self._clock = clock
+        self._name = name
+        self._received = 0.0
         self._segment = ""
         self._next_sample = 0
 
@@ -90,6 +97,7 @@ class _LoadedBundle:
             self._segment = ""
             return []
         self._next_sample = samples.first + samples.data.shape[1]
+        self._received = samples.received
         self._pipeline.feed(Signal(samples.data, samples.stamps, samples.offset))
         return self._decode()
 
@@ -117,5 +125,7 @@ class _LoadedBundle:
             tuple(float(p) for p in decoding.probabilities[0]),
             self._segment,
             cut.first_sample,
+            self._received,
             self._clock.now(),
+            self._name,
         )

@@ -1,8 +1,12 @@
 """One-shot tasks: train, export, report. Each runs to its end inside ``handle``."""
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+from phosphene.errors import PhospheneError
 from phosphene.messages import Message
 from phosphene.roles import Outgoing
 
@@ -30,3 +34,18 @@ class OneShot(Generic[M]):
 
     def close(self) -> None:
         """Do nothing: nothing is held."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGINT end the work; a decoder that is trained step by step keeps the best so far."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise PhospheneError("interrupted before there was anything to keep") from None
+    finally:
+        signal.signal(signal.SIGINT, before)
