@@ -7,7 +7,7 @@ export LSLAPICFG := $(CURDIR)/tests/lsl_api.cfg
 
 .PHONY: demo test lint benchmark clean
 
-demo: $(VENV)/core
+demo: $(VENV)/networks
 	$(BIN)/phosphene demo
 
 test: system-packages $(VENV)/dev
@@ -25,6 +25,11 @@ $(VENV)/core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+# And with networks.
+$(VENV)/networks: $(VENV)/core
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[torch]'
 	touch $@
 
 # Everything the tests use: amplifier, screen, validators.

@@ -7,7 +7,7 @@ never work, and ``PhospheneError`` in ``build`` for one that this signal cannot 
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -44,6 +44,14 @@ class Context:
     def rng(self, *stream: int) -> np.random.Generator:
         """Return the random generator of this session's seed and the given stream numbers."""
         return np.random.default_rng((self.seed, *stream))
+
+    def part(self, start: float, end: float, name: str = "") -> "Context":
+        """Return the context of a part of a task; its 0 to 1 counts as ``start`` to ``end``."""
+
+        def progress(done: float, text: str) -> None:
+            self.progress(start + done * (end - start), ": ".join(filter(None, (name, text))))
+
+        return replace(self, progress=progress)
 
 
 class PluginConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

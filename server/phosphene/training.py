@@ -19,7 +19,7 @@ from phosphene.pipeline import Pipeline
 from phosphene.settings import Settings
 from phosphene.signals import Epochs
 
-COLLECTED = 0.5
+COLLECTED = 0.2
 """Share of the progress bar that reading the recordings takes."""
 
 
@@ -52,7 +52,7 @@ def collect(
             data[len(trials)] = cut.data
             trials.append(cut.onset)
         incomplete += pipeline.close_segment()
-        context.progress(COLLECTED * (number + 1) / len(recordings), "reading recordings")
+        context.progress((number + 1) / len(recordings), "reading recordings")
     if not trials:
         lost = incomplete[0]
         raise PhospheneError(
@@ -73,14 +73,16 @@ def train_session(
 
     Raises ``PhospheneError`` if there are fewer than two classes, or a class with one epoch.
     """
-    data, _ = collect(segments, settings, context, lambda onset: block_of(onset) not in aborted)
+    reading = context.part(0.0, COLLECTED)
+    data, _ = collect(segments, settings, reading, lambda onset: block_of(onset) not in aborted)
     check_enough(data)
     spec = read_segment(segments[0]).spec
     pipeline = Pipeline(settings.stream, settings.epochs, spec, context, settings.screen.lag)
     data_sha256 = hash_data(data)
     features = pipeline.fit(data.epochs)
-    context.progress(COLLECTED, f"fitting {settings.decoder.name}")
-    decoder = settings.decoder.config.fit(TrainingSet(features, data.trials, data.stimuli), context)
+    fitting = context.part(COLLECTED, 1.0, f"fitting {settings.decoder.name}")
+    fitting.progress(0.0, "")
+    decoder = settings.decoder.config.fit(TrainingSet(features, data.trials, data.stimuli), fitting)
     card = make_card(settings, spec, decoder, len(data.trials), data_sha256)
     sha256 = save_bundle(folder, card, pipeline.states(), decoder)
     context.progress(1.0, "")

@@ -57,7 +57,9 @@ def registry() -> Registry:
 
 @pytest.fixture(scope="module")
 def trained(registry: Registry) -> Trained:
-    settings = load_settings("demo", registry, {"subject": "S01", "session": "01"})
+    settings = load_settings(
+        "demo", registry, {"subject": "S01", "session": "01", "decoder": "power-lr"}
+    )
     pipeline = Pipeline(settings.stream, settings.epochs, SPEC, CONTEXT)
     data = 1e-5 * np.random.default_rng(0).standard_normal((30, 3, 120), np.float32)
     trials = []

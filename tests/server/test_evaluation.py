@@ -345,5 +345,5 @@ def test_a_missing_evaluation_says_how_to_make_it(folder: SessionFolder) -> None
 
 
 def test_a_summary_says_why_there_is_no_accuracy() -> None:
-    assert summary(SessionEvaluation(None, None, "1 block")) == ["not evaluated: 1 block"]
+    assert summary(SessionEvaluation(None, None, problem="1 block")) == ["not evaluated: 1 block"]
     assert summary(SessionEvaluation(None, None)) == ["nothing was decoded in this session"]

@@ -163,7 +163,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, registry: Registry) -> MakeLab
             "feedback:\n  feedback: {blocks: 1, trials: 8, classes: 4, pause: 1, cue: 0.5}\n"
             "stimuli:\n  standin: {classes: 4, images: 12, gallery: 1, size: 32}\n"
             "stream: []\nepochs: {tmin: 0, tmax: 0.5, steps: [standardise]}\n"
-            f"output: {place / 'study'}\ncache: {cache}\n"
+            f"decoder: power-lr\noutput: {place / 'study'}\ncache: {cache}\n"
         )
         settings = load_settings(session, registry)
         stimuli = settings.stimuli.config.build(settings.cache)

@@ -227,8 +227,8 @@ def test_versions_and_plugins_are_written_with_the_settings(
     assert written["versions"]["phosphene"] == version("phosphene")
     assert {"python", "platform", "numpy"} <= set(written["versions"])
     own = f"phosphene {version('phosphene')}"
-    assert {"name": "power-lr", "provenance": own} in written["plugins"]
-    assert "c" in written["settings"]["decoder"]["power-lr"], "defaults are written out"
+    assert {"name": "kd-stft", "provenance": own} in written["plugins"]
+    assert "widths" in written["settings"]["decoder"]["kd-stft"], "defaults are written out"
 
 
 def test_paths_of_a_finished_session_need_not_exist_to_read_its_settings(
@@ -255,10 +255,10 @@ def test_a_file_that_is_no_resolved_settings_is_refused(
 def test_settings_that_a_newer_plugin_refuses_are_named(registry: Registry, tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
     write_resolved(load_settings("demo", registry), file)
-    file.write_text(file.read_text().replace('"power-lr": {', '"power-lr": {"old": 1,'))
+    file.write_text(file.read_text().replace('"kd-stft": {', '"kd-stft": {"old": 1,'))
     with pytest.raises(SettingsError) as error:
         read_resolved(file, registry)
-    assert str(error.value).startswith(f"{file}: decoder.power-lr.old: unknown key")
+    assert str(error.value).startswith(f"{file}: decoder.kd-stft.old: unknown key")
 
 
 # The document

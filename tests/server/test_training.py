@@ -36,7 +36,9 @@ def registry() -> Registry:
 
 @pytest.fixture(scope="module")
 def settings(registry: Registry) -> Settings:
-    return load_settings("demo", registry, {"subject": "S01", "session": "01"})
+    return load_settings(
+        "demo", registry, {"subject": "S01", "session": "01", "decoder": "power-lr"}
+    )
 
 
 def make_onsets(run: int = 1, wnids: Sequence[str] = WNIDS, attempt: int = 1) -> list[Onset]:

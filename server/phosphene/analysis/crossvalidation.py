@@ -96,8 +96,10 @@ def predict(
     probabilities = np.full((len(training_set.trials), len(classes)), np.nan)
     tested_in = [""] * len(training_set.trials)
     for number, fold in enumerate(folds):
-        context.progress(number / len(folds), f"testing {fold.name}")
-        probabilities[fold.test] = _test(training_set, pipeline, decoder, context, fold)
+        name = f"testing {fold.name}"
+        part = context.part(number / len(folds), (number + 1) / len(folds), name)
+        part.progress(0.0, "")
+        probabilities[fold.test] = _test(training_set, pipeline, decoder, part, fold)
         for index in fold.test:
             tested_in[index] = fold.name
     context.progress(1.0, "tested")

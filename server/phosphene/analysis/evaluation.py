@@ -1,7 +1,6 @@
 """A session judged: its recording cross-validated, its live decodings counted, both on disk."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +19,7 @@ from phosphene.messages import shadow_role
 from phosphene.pipeline import Pipeline
 from phosphene.registry import Registry
 from phosphene.settings import Settings, read_resolved
-from phosphene.training import block_of, collect
+from phosphene.training import COLLECTED, block_of, collect
 
 __all__ = [
     "Evaluation",
@@ -153,12 +152,15 @@ def _cross_validate(
 ) -> tuple[Evaluation, Predictions]:
     aborted = aborted_blocks(folder.journal_file)
     data, incomplete = collect(
-        folder.segments("record"), settings, context, lambda onset: block_of(onset) not in aborted
+        folder.segments("record"),
+        settings,
+        context.part(0.0, COLLECTED),
+        lambda onset: block_of(onset) not in aborted,
     )
     # What was collected has passed the stream steps.
     pipeline = Pipeline((), settings.epochs, data.epochs.spec, context)
-    rest = replace(context, progress=lambda done, text: context.progress((1 + done) / 2, text))
-    found, predictions = evaluate(data, pipeline, settings.decoder, rest, split)
+    testing = context.part(COLLECTED, 1.0)
+    found, predictions = evaluate(data, pipeline, settings.decoder, testing, split)
     return structs.replace(found, n_incomplete=len(incomplete)), predictions
 
 
