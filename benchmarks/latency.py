@@ -15,11 +15,8 @@ from pathlib import Path
 import numpy as np
 from simulation import pressure
 
-from phosphene.dataset.study import SessionFolder
-from phosphene.launch import serve
+from phosphene.dataset.study import Study
 from phosphene.messages import shadow_role
-from phosphene.registry import load_registry
-from phosphene.settings import load_settings
 
 SESSION = """
 format: 1
