@@ -9,6 +9,7 @@ import PIL.Image
 import pytest
 
 from phosphene import Context, Decoder, Epochs, Onset, SignalSpec, StimulusSet, TrainingSet
+from phosphene.interfaces import Measured
 from phosphene.manifest import Image
 from phosphene.registry import load_registry
 from phosphene_plugins.kd_stft import KdStftConfig
@@ -82,6 +83,12 @@ def test_it_decodes_new_trials_and_the_card_tells_how_it_was_taught(
     assert said["teacher_accuracy"] > 0.9
     assert said["alpha"] == 0.5
     assert said["target_entropy"] == pytest.approx(np.log(3) / 2, abs=1e-3)
+    assert isinstance(decoder, Measured)
+    metrics = decoder.metrics
+    assert metrics["validation_accuracy"] > 0.5
+    assert metrics["distillation_temperature"] == said["temperature"] != metrics["temperature"]
+    for name in ("teacher_accuracy", "target_entropy", "alpha"):
+        assert metrics[name] == said[name]
 
 
 def test_a_saved_decoder_decodes_as_before_and_is_not_taken_for_its_rival(

@@ -23,6 +23,7 @@ from phosphene import (
     StimulusSet,
     TrainingSet,
 )
+from phosphene.interfaces import Measured
 from phosphene_plugins._holdout import hold_out
 from phosphene_plugins.plain_stft import PlainStftConfig
 
@@ -149,6 +150,17 @@ def test_nothing_but_safetensors_and_a_card_is_saved(saved: Path) -> None:
     assert written["versions"]["torch"] == torch.__version__.split("+")[0]
 
 
+def test_what_was_measured_is_told_also_by_a_loaded_decoder(fitted: Decoder, saved: Path) -> None:
+    training = json.loads((saved / "card.json").read_bytes())["training"]
+    for decoder in (fitted, config().load(saved, context())):
+        assert isinstance(decoder, Measured)
+        found = dict(decoder.metrics)
+        assert found.pop("temperature") > 0
+        names = {"validation_accuracy", "validation_loss", "n_validation", "epochs", "best_epoch"}
+        assert found == {name: training[name] for name in names}
+        assert all(type(value) is float for value in found.values())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -189,7 +201,7 @@ def broken(change: Callable[[Epochs], Epochs]) -> Epochs:
         (broken(lambda e: replace(e, data=e.data[:, :5])), "6 channels .* found 5 channels"),
         (broken(lambda e: replace(e, data=e.data[..., :6])), "7 frames; found .* 6 frames"),
         (broken(lambda e: replace(e, data=e.data[:, :, 0])), "add the step 'spectrogram'"),
-        (broken(lambda e: replace(e, data=e.data * np.float32("nan"))), "not finite"),
+        (broken(lambda e: replace(e, data=e.data * np.float32("nan"))), "epoch 1 of .* not finite"),
     ],
 )
 def test_epochs_of_another_kind_are_refused(fitted: Decoder, epochs: Epochs, message: str) -> None:
@@ -251,6 +263,35 @@ def test_training_ends_when_validation_no_longer_improves(tmp_path: Path) -> Non
     assert training["epochs"] == training["best_epoch"] + 2 < 200
 
 
+def test_training_that_diverges_is_an_error_and_never_a_decoder() -> None:
+    from phosphene_plugins._distillation.training import Task, train
+
+    def loss(logits: Any, _batch: object) -> Any:
+        return logits.mean() * float("nan")
+
+    inputs = torch.zeros(4, 2)
+    task = Task(inputs, loss, inputs[:0], np.zeros(0, np.intp))
+    with pytest.raises(PhospheneError, match=r"diverged at learning_rate 0.002; choose a lower"):
+        train(torch.nn.Linear(2, 2), task, config(), context())
+
+
+def test_a_diverging_epoch_ends_training_with_the_network_before_it() -> None:
+    from phosphene_plugins._distillation.training import Task, train
+
+    calls = []
+
+    def loss(logits: Any, _batch: object) -> Any:
+        calls.append(0)
+        return logits.mean() * (1.0 if len(calls) < 3 else float("nan"))
+
+    inputs = torch.ones(4, 2)
+    network = torch.nn.Linear(2, 2)
+    task = Task(inputs, loss, inputs[:0], np.zeros(0, np.intp))
+    progress = train(network, task, config(epochs=9), context())
+    assert progress.epochs == progress.best_epoch == 2
+    assert all(weights.isfinite().all() for weights in network.state_dict().values())
+
+
 def test_probabilities_are_calibrated_on_the_held_out_run(tmp_path: Path) -> None:
     # Without any code the labels can be learnt by heart, but certainty would be wrong.
     noise = training_set(trials(repeats=20), strength=0)
@@ -276,6 +317,9 @@ def test_two_trials_of_each_of_two_classes_are_enough(tmp_path: Path) -> None:
     decoder = config(epochs=1).fit(one_image, context())
     assert decoder.decode(two.epochs).probabilities.shape == (4, 2)
     assert card(decoder, tmp_path / "saved")["training"]["validation_accuracy"] is None
+    assert isinstance(decoder, Measured)
+    assert "validation_accuracy" not in decoder.metrics
+    assert all(np.isfinite(list(decoder.metrics.values())))
 
 
 def replaced(trial: Onset) -> Onset:

@@ -1,1 +1,1 @@
-"""What the decoders on spectrograms share; only ``settings`` may be imported at discovery."""
+"""What the decoders that train networks share; only ``settings`` may be imported at discovery."""

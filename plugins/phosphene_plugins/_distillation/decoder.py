@@ -1,7 +1,10 @@
 """A fitted network: decodes, and is saved as safetensors beside a model card in JSON."""
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -9,14 +12,17 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+from torch import nn
 
 from phosphene import Context, Decoding, Epochs, PhospheneError
 from phosphene_plugins._calibration import softmax
-from phosphene_plugins._distillation.inputs import Scaler, Values, check_spectrogram
+from phosphene_plugins._distillation.inputs import Inputs, Scaler, Values
 from phosphene_plugins._distillation.network import ResidualCNN
 from phosphene_plugins._distillation.training import find_device, predict, use_threads
 
 CARD, WEIGHTS = "card.json", "weights.safetensors"
+STATISTICS = "inputs."
+"""Begins the names of the inputs' statistics among the weights."""
 
 
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +43,33 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interrupted: bool
 
 
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The model card: what a network is, and what can be said of it."""
+
+    decoder: str
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+    """Of an epoch."""
+    temperature: float
+    """Divides the logits: calibrates the probabilities."""
+    training: Training
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    format: Literal[1] = 1
+
+    def metrics(self) -> dict[str, float]:
+        """Return what was measured, as far as it is a finite number."""
+        training = self.training
+        return numbers(
+            validation_accuracy=training.validation_accuracy,
+            validation_loss=training.validation_loss,
+            n_validation=training.n_validation,
+            temperature=self.temperature,
+            epochs=training.epochs,
+            best_epoch=training.best_epoch,
+        )
+
+
 class Distillation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the teacher was, and how the network listened."""
 
@@ -52,53 +85,63 @@ class Distillation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Mean entropy of the soft labels in nats."""
 
 
-class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The model card: what the network is, and what can be said of it."""
+class SpectrogramCard(Card, frozen=True, kw_only=True):
+    """The card of ``kd-stft`` and ``plain-stft``."""
 
-    decoder: str
-    classes: tuple[str, ...]
     shape: tuple[int, int, int]
     """Channels, frequencies and frames of an epoch."""
     freqs: tuple[float, ...]
     """In Hz."""
     widths: tuple[int, int]
-    temperature: float
-    """Divides the logits: calibrates the probabilities."""
-    training: Training
     distillation: Distillation | None
-    settings: dict[str, Any]
-    versions: dict[str, str]
-    format: Literal[1] = 1
+
+    def metrics(self) -> dict[str, float]:
+        """Return what was measured, the teacher included."""
+        taught = self.distillation
+        if taught is None:
+            return super().metrics()
+        return super().metrics() | numbers(
+            teacher_accuracy=taught.teacher_accuracy,
+            target_entropy=taught.target_entropy,
+            alpha=taught.alpha,
+            distillation_temperature=taught.temperature,
+        )
 
 
 class NetworkDecoder:
-    """A fitted ``kd-stft`` or ``plain-stft``."""
+    """A fitted network and what prepares its inputs."""
 
     def __init__(
-        self, card: Card, scaler: Scaler, network: ResidualCNN, device: torch.device
+        self, card: Card, inputs: Inputs, network: nn.Module, device: torch.device
     ) -> None:
-        self.card, self.classes = card, card.classes
-        self._scaler = scaler
-        self._network = on_device(network, device).eval()
+        self.card, self.classes, self.metrics = card, card.classes, card.metrics()
+        self._scaler = inputs
+        self._network = network.to(device).eval()
         self._device = device
         # The first call compiles kernels; better now than within a trial.
         self._logits(np.ones((1, *card.shape), np.float32))
 
     def decode(self, epochs: Epochs) -> Decoding:
-        """Return calibrated probabilities; ``PhospheneError`` if these are other spectrograms."""
-        data = check_spectrogram(epochs, self.card.decoder)
+        """Return calibrated probabilities; ``PhospheneError`` for epochs of another kind."""
+        data = self._scaler.check(epochs, self.card.decoder)
         if data.shape[1:] != self.card.shape:
-            expected, found = _words(self.card.shape), _words(data.shape[1:])
+            expected, found = self._words(self.card.shape), self._words(data.shape[1:])
             raise PhospheneError(f"{self.card.decoder} was trained on {expected}; found {found}")
         if not len(data):
             return Decoding(np.zeros((0, len(self.classes))))
-        return Decoding(softmax(self._logits(data) / self.card.temperature))
+        logits = self._logits(data)
+        if not np.isfinite(logits).all():
+            raise PhospheneError(
+                f"{self.card.decoder}: the network's outputs are not finite; the largest sample "
+                f"is {np.abs(data).max():.3g}"
+            )
+        return Decoding(softmax(logits / self.card.temperature))
 
     def save(self, folder: Path) -> None:
         """Write ``weights.safetensors`` and ``card.json``."""
         weights = {k: v.cpu().contiguous().numpy() for k, v in self._network.state_dict().items()}
-        inputs = {f"inputs.{name}": values for name, values in self._scaler.arrays().items()}
-        save_file(weights | inputs, folder / WEIGHTS)
+        statistics = {f"{STATISTICS}{name}": v for name, v in self._scaler.arrays().items()}
+        save_file(weights | statistics, folder / WEIGHTS)
         (folder / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(self.card)) + b"\n")
 
     def _logits(self, data: Values) -> NDArray[np.float64]:
@@ -107,49 +150,73 @@ class NetworkDecoder:
         with use_threads(1):
             return predict(self._network, inputs)
 
+    def _words(self, shape: tuple[int, ...]) -> str:
+        return " x ".join(f"{n} {axis}" for n, axis in zip(shape, self._scaler.axes, strict=True))
 
-def load_decoder(name: str, folder: Path, context: Context) -> NetworkDecoder:
-    """Return what ``NetworkDecoder.save`` wrote; ``PhospheneError`` if the files do not fit."""
+
+C = TypeVar("C", bound=Card)
+
+
+@dataclass(frozen=True)
+class Saved(Generic[C]):
+    """What ``NetworkDecoder.save`` wrote."""
+
+    card: C
+    inputs: Inputs
+    weights: Mapping[str, Values]
+    folder: Path
+
+    def restore(self, network: nn.Module) -> None:
+        """Give a network of the same architecture its weights; ``PhospheneError`` if of another."""
+        try:
+            network.load_state_dict({k: torch.from_numpy(v) for k, v in self.weights.items()})
+        except RuntimeError as error:
+            raise _misfit(self.folder, error) from None
+
+
+def read(name: str, folder: Path, card_type: type[C], kind: type[Inputs]) -> Saved[C]:
+    """Return what was saved; ``PhospheneError`` for another decoder's or damaged files."""
     try:
-        card = msgspec.json.decode((folder / CARD).read_bytes(), type=Card)
-        weights = load_file(folder / WEIGHTS)
+        card = msgspec.json.decode((folder / CARD).read_bytes(), type=card_type)
+        arrays = load_file(folder / WEIGHTS)
     except (OSError, msgspec.MsgspecError, SafetensorError) as error:
         raise PhospheneError(f"{name}: {folder} cannot be read: {error}") from None
     if card.decoder != name:
         raise PhospheneError(f"{folder / CARD}: found decoder {card.decoder!r}, allowed: {name}")
-    scaler = _scaler(weights, card, folder)
-    network = ResidualCNN(card.shape[0], card.widths, len(card.classes), 0.0)
+    statistics = {k: arrays.pop(k) for k in list(arrays) if k.startswith(STATISTICS)}
     try:
-        network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
-    except RuntimeError as error:
-        raise PhospheneError(f"{folder / WEIGHTS} does not fit {CARD}: {error}") from None
-    return NetworkDecoder(card, scaler, network, find_device(context.device))
+        named = {key.removeprefix(STATISTICS): v for key, v in statistics.items()}
+        inputs = kind.restored(named, card.shape)
+    except ValueError as error:
+        raise _misfit(folder, error) from None
+    return Saved(card, inputs, arrays, folder)
 
 
-def on_device(network: ResidualCNN, device: torch.device) -> ResidualCNN:
-    """Return the network on a device, in the memory layout that convolutions like best."""
-    return network.to(device).to(memory_format=torch.channels_last)
+def load_decoder(name: str, folder: Path, context: Context) -> NetworkDecoder:
+    """Return a saved ``kd-stft`` or ``plain-stft``; ``PhospheneError`` if the files do not fit."""
+    saved = read(name, folder, SpectrogramCard, Scaler)
+    card = saved.card
+    network = ResidualCNN(card.shape[0], card.widths, len(card.classes), 0.0)
+    saved.restore(network)
+    return NetworkDecoder(card, saved.inputs, in_layout(network), find_device(context.device))
+
+
+def in_layout(network: ResidualCNN) -> ResidualCNN:
+    """Return the network in the memory layout that convolutions like best."""
+    return network.to(memory_format=torch.channels_last)
 
 
 def to_device(inputs: Values, device: torch.device) -> torch.Tensor:
-    """Return network inputs on a device, in the same memory layout."""
+    """Return network inputs on a device, in the memory layout that convolutions like best."""
     tensor = torch.from_numpy(inputs).to(device)
-    return tensor.contiguous(memory_format=torch.channels_last)
+    is_image = tensor.ndim == 4
+    return tensor.contiguous(memory_format=torch.channels_last) if is_image else tensor
 
 
-def _scaler(weights: dict[str, Values], card: Card, folder: Path) -> Scaler:
-    """Take the input statistics out of the weights; ``PhospheneError`` for another shape."""
-    names = ("reference", "mean", "scale")
-    scaler = Scaler(*(weights.pop(f"inputs.{name}", np.zeros(1, np.float32)) for name in names))
-    shape = (*card.shape[:2], 1)
-    allowed = {shape} if scaler.reference.size else {shape, (0,)}
-    if not {values.shape for values in scaler.arrays().values()} <= allowed:
-        raise PhospheneError(
-            f"{folder / WEIGHTS} does not fit {CARD}: input statistics must have shape {shape}"
-        )
-    return scaler
+def numbers(**values: float | None) -> dict[str, float]:
+    """Return those that are finite numbers."""
+    return {k: float(v) for k, v in values.items() if v is not None and math.isfinite(v)}
 
 
-def _words(shape: tuple[int, ...]) -> str:
-    n_channels, n_freqs, n_frames = shape
-    return f"{n_channels} channels x {n_freqs} frequencies x {n_frames} frames"
+def _misfit(folder: Path, error: Exception) -> PhospheneError:
+    return PhospheneError(f"{folder / WEIGHTS} does not fit {CARD}: {error}")

@@ -9,20 +9,21 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from phosphene import Context, Onset, PhospheneError, StimulusSet, TrainingSet
 from phosphene_plugins._distillation.decoder import (
     Card,
     Distillation,
     NetworkDecoder,
+    SpectrogramCard,
     Training,
-    on_device,
+    in_layout,
     to_device,
 )
-from phosphene_plugins._holdout import hold_out
-from phosphene_plugins._distillation.inputs import Scaler, check_spectrogram
+from phosphene_plugins._distillation.inputs import Inputs, Scaler
 from phosphene_plugins._distillation.network import ResidualCNN
-from phosphene_plugins._distillation.settings import NetworkSettings
+from phosphene_plugins._distillation.settings import NetworkSettings, TrainingSettings
 from phosphene_plugins._distillation.training import (
     Loss,
     Progress,
@@ -31,6 +32,7 @@ from phosphene_plugins._distillation.training import (
     reproducible,
     train,
 )
+from phosphene_plugins._holdout import hold_out
 
 LIBRARIES = ("phosphene", "torch", "numpy", "safetensors")
 
@@ -49,6 +51,27 @@ Objective = Callable[[Fitting], tuple[Loss, Distillation | None]]
 """Makes the loss of one fit, and says what it did."""
 
 
+@dataclass(frozen=True)
+class Design:
+    """A kind of network, and of the epochs that it decodes."""
+
+    name: str
+    inputs: type[Inputs]
+    build: Callable[[tuple[int, ...], int], nn.Module]
+    """From the shape of an epoch and the number of classes."""
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A trained network with what a decoder needs besides."""
+
+    network: nn.Module
+    inputs: Inputs
+    card: Card
+    distillation: Distillation | None
+    device: torch.device
+
+
 def fit_network(
     name: str,
     settings: NetworkSettings,
@@ -56,36 +79,52 @@ def fit_network(
     context: Context,
     objective: Objective,
 ) -> NetworkDecoder:
-    """Return a decoder whose network was trained to an objective."""
-    device = find_device(context.device)
-    data = check_spectrogram(training_set.epochs, name)
-    labels = _labels(training_set, name)
+    """Return a decoder of spectrograms whose network was trained to an objective."""
+
+    def build(shape: tuple[int, ...], n_classes: int) -> nn.Module:
+        return in_layout(ResidualCNN(shape[0], settings.widths, n_classes, settings.dropout))
+
+    design = Design(name, Scaler, build)
+    learnt = learn(design, settings, training_set, context, objective)
+    card = SpectrogramCard(
+        **msgspec.structs.asdict(learnt.card),
+        freqs=training_set.epochs.freqs,
+        widths=settings.widths,
+        distillation=learnt.distillation,
+    )
+    return NetworkDecoder(card, learnt.inputs, learnt.network, learnt.device)
+
+
+def learn(
+    design: Design,
+    settings: TrainingSettings,
+    training_set: TrainingSet,
+    context: Context,
+    objective: Objective,
+) -> Learnt:
+    """Return a network trained to an objective on all but the held-out trials."""
+    name, device = design.name, find_device(context.device)
+    data = design.inputs.check(training_set.epochs, name)
+    labels, classes = _labels(training_set, name), training_set.classes
     trained, held, held_out = hold_out(training_set.trials, context.rng(*b"hold out"))
     trials = tuple(training_set.trials[i] for i in trained)
-    fitting = Fitting(trials, labels[trained], training_set.stimuli, device)
-    loss, distillation = objective(fitting)
-    scaler = Scaler.fitted(data[trained])
-    inputs, validation_inputs = (to_device(scaler(data[i]), device) for i in (trained, held))
-    task = Task(inputs, loss, validation_inputs, labels[held])
-    classes = training_set.classes
+    loss, distillation = objective(Fitting(trials, labels[trained], training_set.stimuli, device))
+    inputs = design.inputs.fitted(data[trained])
+    seen, unseen = (to_device(inputs(data[i]), device) for i in (trained, held))
+    task = Task(seen, loss, unseen, labels[held])
     with reproducible(int(context.rng(*name.encode()).integers(2**63)), settings.threads, device):
-        layers = ResidualCNN(data.shape[1], settings.widths, len(classes), settings.dropout)
-        network = on_device(layers, device)
+        network = design.build(data.shape[1:], len(classes)).to(device)
         progress = train(network, task, settings, context)
-    n_channels, n_freqs, n_frames = data.shape[1:]
     card = Card(
         decoder=name,
         classes=classes,
-        shape=(n_channels, n_freqs, n_frames),
-        freqs=training_set.epochs.freqs,
-        widths=settings.widths,
+        shape=data.shape[1:],
         temperature=progress.temperature,
         training=_training(progress, task, held_out),
-        distillation=distillation,
         settings=msgspec.to_builtins(settings, enc_hook=str),
         versions={"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
     )
-    return NetworkDecoder(card, scaler, network, device)
+    return Learnt(network, inputs, card, distillation, device)
 
 
 def _labels(training_set: TrainingSet, name: str) -> NDArray[np.intp]:

@@ -1,7 +1,8 @@
-"""From spectrograms to what the network sees: log power, standardised on the training trials."""
+"""From epochs to what a network sees, with statistics of the training trials alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +16,51 @@ FRAMES = 2
 that nothing is lost; the estimate is calmer (Welch 1967) and the network twice as fast."""
 
 
+class Inputs(Protocol):
+    """A kind of epochs, and its statistics in the training trials."""
+
+    axes: ClassVar[tuple[str, ...]]
+    """What an epoch's axes count, for messages."""
+
+    @staticmethod
+    def check(epochs: Epochs, name: str) -> Values:
+        """Return the data; ``PhospheneError`` if it is of another kind, or not finite."""
+        ...
+
+    @classmethod
+    def fitted(cls, data: Values) -> Self:
+        """Return the statistics of training data."""
+        ...
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, Values], shape: tuple[int, ...]) -> Self:
+        """Return the statistics of epochs of a shape; ``ValueError`` if they do not fit it."""
+        ...
+
+    def __call__(self, data: Values) -> Values:
+        """Return what the network sees."""
+        ...
+
+    def arrays(self) -> Mapping[str, Values]:
+        """Return the statistics by name."""
+        ...
+
+
 @dataclass(frozen=True)
 class Scaler:
-    """Statistics of the training trials, each of shape (n_channels, n_freqs, 1)."""
+    """Log power, standardised; each statistic has shape (n_channels, n_freqs, 1)."""
+
+    axes: ClassVar[tuple[str, ...]] = ("channels", "frequencies", "frames")
 
     reference: Values
     """Mean power, against which the logarithm is taken; empty if the input is no power."""
     mean: Values
     scale: Values
+
+    @staticmethod
+    def check(epochs: Epochs, name: str) -> Values:
+        """Return the data of spectrograms; ``PhospheneError`` if they are none, or not finite."""
+        return check_spectrogram(epochs, name)
 
     @classmethod
     def fitted(cls, data: Values) -> "Scaler":
@@ -34,6 +72,13 @@ class Scaler:
         scale = values.std(axis=(0, 3), dtype=np.float64)[..., np.newaxis]
         scale[scale < 1e-6] = 1  # A flat channel tells nothing, and must not divide by zero.
         return cls(reference, mean.astype(np.float32), scale.astype(np.float32))
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, Values], shape: tuple[int, ...]) -> "Scaler":
+        """Return the scaler of saved statistics; ``ValueError`` for another shape."""
+        is_power = arrays.get("reference", np.zeros(1)).size > 0
+        check_shapes(arrays, ("mean", "scale", *["reference"] * is_power), (*shape[:2], 1))
+        return cls(arrays["reference"], arrays["mean"], arrays["scale"])
 
     def __call__(self, data: Values) -> Values:
         """Return the network's input, shape (n, n_channels, n_freqs, half as many frames)."""
@@ -54,9 +99,27 @@ def check_spectrogram(epochs: Epochs, name: str) -> Values:
             f"{name} decodes spectrograms, found epochs in the time domain; add the step "
             "'spectrogram' to epochs.steps, or choose preprocessing: paper"
         )
-    if not np.isfinite(epochs.data).all():
-        raise PhospheneError(f"{name}: an epoch holds samples that are not finite")
-    return epochs.data
+    return finite(epochs.data, name)
+
+
+def finite(data: Values, name: str) -> Values:
+    """Return the data of epochs; ``PhospheneError`` names the first that is not finite."""
+    good = np.isfinite(data).all(axis=tuple(range(1, data.ndim)))
+    if not good.all():
+        number = int(np.argmin(good)) + 1
+        raise PhospheneError(
+            f"{name}: epoch {number} of {len(data)} holds samples that are not finite"
+        )
+    return data
+
+
+def check_shapes(
+    arrays: Mapping[str, Values], names: tuple[str, ...], shape: tuple[int, ...]
+) -> None:
+    """Raise ``ValueError`` if a statistic is missing or has another shape."""
+    found = {name: arrays[name].shape if name in arrays else None for name in names}
+    if set(found.values()) != {shape}:
+        raise ValueError(f"input statistics must have shape {shape}; found {found}")
 
 
 def _averaged(data: Values) -> Values:

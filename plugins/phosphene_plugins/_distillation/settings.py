@@ -9,12 +9,9 @@ import msgspec
 from phosphene import DecoderConfig, PhospheneError
 
 
-class NetworkSettings(DecoderConfig, frozen=True):
-    """The residual CNN and its training, the same with and without a teacher."""
+class TrainingSettings(DecoderConfig, frozen=True):
+    """How a network is trained."""
 
-    widths: tuple[int, int] = (96, 128)
-    """Maps of the first and of the second half of the network."""
-    dropout: float = 0.4
     epochs: int = 20
     """Passes over the training trials at most."""
     patience: int = 10
@@ -27,12 +24,23 @@ class NetworkSettings(DecoderConfig, frozen=True):
     """CPU threads in training; more of them rarely pay for so small a network."""
 
     def __post_init__(self) -> None:
-        at_least("widths", min(self.widths), 1)
-        between("dropout", self.dropout, 0, 0.95)
         for field in ("epochs", "patience", "batch_size", "threads"):
             at_least(field, getattr(self, field), 1)
         between("learning_rate", self.learning_rate, 1e-6, 1)
         between("weight_decay", self.weight_decay, 0, 10)
+
+
+class NetworkSettings(TrainingSettings, frozen=True):
+    """The residual CNN and its training, the same with and without a teacher."""
+
+    widths: tuple[int, int] = (96, 128)
+    """Maps of the first and of the second half of the network."""
+    dropout: float = 0.4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("widths", min(self.widths), 1)
+        between("dropout", self.dropout, 0, 0.95)
 
 
 class ImageFeatures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from phosphene import Context, PhospheneError
 from phosphene_plugins._calibration import fit_temperature
-from phosphene_plugins._distillation.settings import NetworkSettings
+from phosphene_plugins._distillation.settings import TrainingSettings
 
 State = dict[str, Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -50,12 +50,13 @@ class Progress:
     state: State = field(default_factory=dict)
 
 
-def train(network: nn.Module, task: Task, settings: NetworkSettings, context: Context) -> Progress:
+def train(network: nn.Module, task: Task, settings: TrainingSettings, context: Context) -> Progress:
     """Train the network and leave it as it was in its best epoch; return what came of it.
 
     The best epoch has the lowest calibrated validation loss: on few trials it is steadier than
     accuracy. Without validation trials it is the last one. ``KeyboardInterrupt`` ends training
-    as soon as there is a network to keep.
+    as soon as there is a network to keep. Raises ``PhospheneError`` if the very first epoch ends
+    in numbers that are not finite; later ones only end training.
     """
     progress = Progress()
     try:
@@ -64,6 +65,10 @@ def train(network: nn.Module, task: Task, settings: NetworkSettings, context: Co
         if not progress.state:
             raise
         progress.interrupted = True
+    if not progress.state:
+        raise PhospheneError(
+            f"training diverged at learning_rate {settings.learning_rate:g}; choose a lower one"
+        )
     network.load_state_dict(progress.state)
     return progress
 
@@ -113,7 +118,7 @@ def mixed_precision(device: torch.device) -> torch.autocast:
 def _run(
     network: nn.Module,
     task: Task,
-    settings: NetworkSettings,
+    settings: TrainingSettings,
     context: Context,
     progress: Progress,
 ) -> None:
@@ -127,6 +132,8 @@ def _run(
                 value = task.loss(network(task.inputs[batch]).float(), batch)
             step(value)
             total += float(value.detach()) * len(batch)
+        if not math.isfinite(total):
+            return
         progress.epochs, progress.loss = epoch, total / len(task.inputs)
         _judge(network, task, progress)
         left = (time.perf_counter() - start) / epoch * (settings.epochs - epoch)
@@ -136,7 +143,7 @@ def _run(
 
 
 def _stepper(
-    network: nn.Module, settings: NetworkSettings, n_batches: int
+    network: nn.Module, settings: TrainingSettings, n_batches: int
 ) -> Callable[[Tensor], None]:
     optimizer = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
@@ -174,18 +181,18 @@ def _judge(network: nn.Module, task: Task, progress: Progress) -> None:
         progress.state = {k: v.detach().clone() for k, v in network.state_dict().items()}
 
 
-def _batches(task: Task, settings: NetworkSettings, rng: np.random.Generator) -> Iterator[Tensor]:
+def _batches(task: Task, settings: TrainingSettings, rng: np.random.Generator) -> Iterator[Tensor]:
     """Yield the indices of all trials in random order, in batches of nearly equal size."""
     order = rng.permutation(len(task.inputs))
     for batch in np.array_split(order, _batches_an_epoch(task, settings)):
         yield torch.from_numpy(batch).to(task.inputs.device)
 
 
-def _batches_an_epoch(task: Task, settings: NetworkSettings) -> int:
+def _batches_an_epoch(task: Task, settings: TrainingSettings) -> int:
     return -(-len(task.inputs) // settings.batch_size)
 
 
-def _words(progress: Progress, settings: NetworkSettings, left: float) -> str:
+def _words(progress: Progress, settings: TrainingSettings, left: float) -> str:
     accuracy = progress.validation_accuracy
     best = "" if accuracy is None else f", validation accuracy {accuracy:.1%}"
     return (

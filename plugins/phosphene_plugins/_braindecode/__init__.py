@@ -1,0 +1,1 @@
+"""The work of the plugin ``braindecode``; only ``names`` may be imported at discovery."""
