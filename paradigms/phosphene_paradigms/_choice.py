@@ -37,6 +37,8 @@ def check_classes(classes: Classes) -> None:
 def choose_classes(stimuli: StimulusSet, classes: Classes) -> tuple[str, ...]:
     """Return wnids; ``PhospheneError`` if the set does not have them."""
     known = tuple(stimuli.classes)
+    if not known:
+        raise PhospheneError("classes: the stimulus set has none")
     if classes is None:
         return known
     if isinstance(classes, int):

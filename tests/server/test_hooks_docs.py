@@ -25,6 +25,7 @@ from phosphene import (
 )
 from phosphene.choice import choose
 from phosphene.registry import HOOKS, Registry
+from phosphene.testing import examine
 
 REPOSITORY = Path(__file__).parents[2]
 HOOKS_PAGE = (REPOSITORY / "docs" / "hooks.md").read_text()
@@ -77,18 +78,25 @@ def test_every_method_of_a_plugin_is_documented_with_its_exact_signature() -> No
 
 
 def test_the_howto_shows_the_plugin_that_is_installed_and_tested() -> None:
-    assert code(HOWTO, "python") == [(NEAREST_MEAN / "phosphene_nearest_mean.py").read_text()]
+    files = [NEAREST_MEAN / name for name in ("phosphene_nearest_mean.py", "test_nearest_mean.py")]
+    assert code(HOWTO, "python") == [file.read_text() for file in files]
     assert code(HOWTO, "toml") == [(NEAREST_MEAN / "pyproject.toml").read_text()]
 
 
 @pytest.fixture
-def nearest_mean(monkeypatch: pytest.MonkeyPatch) -> DecoderConfig:
-    """Return the config that the howto's session file chooses."""
+def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """Return a registry of the howto's plugin alone."""
     monkeypatch.syspath_prepend(str(NEAREST_MEAN))
     project = tomllib.loads((NEAREST_MEAN / "pyproject.toml").read_text())["project"]
     points = project["entry-points"]["phosphene"]
     registry = Registry([EntryPoint(name, value, "phosphene") for name, value in points.items()])
     assert [plugin.problem for plugin in registry.plugins] == [""]
+    return registry
+
+
+@pytest.fixture
+def nearest_mean(registry: Registry) -> DecoderConfig:
+    """Return the config that the howto's session file chooses."""
     config = choose(registry, "decoder", {"nearest-mean": {"scale": 0.1}}).config
     assert isinstance(config, DecoderConfig)
     return config
@@ -137,9 +145,14 @@ def test_the_plugin_of_the_howto_decodes_and_survives_being_saved(
     np.testing.assert_array_equal(again, probabilities)
 
 
+def test_the_plugin_of_the_howto_conforms(registry: Registry) -> None:
+    report = examine("decoder", "nearest-mean", {"scale": 0.5}, registry)
+    assert report.failed == ()
+    assert {result.outcome for result in report.results} == {"passed", "not applicable"}
+
+
 def test_the_howto_needs_no_more_than_public_names() -> None:
     source = (NEAREST_MEAN / "phosphene_nearest_mean.py").read_text()
-    (line,) = (line for line in source.splitlines() if line.startswith("from phosphene"))
-    assert line.startswith("from phosphene import ")
-    names = line.removeprefix("from phosphene import ").split(", ")
-    assert set(names) <= set(phosphene.__all__)
+    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    [names] = [node.names for node in imports if str(node.module).startswith("phosphene")]
+    assert {name.name for name in names} <= set(phosphene.__all__)

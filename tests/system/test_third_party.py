@@ -46,7 +46,7 @@ def installed(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.timeout(300)
-def test_a_third_party_decoder_is_listed_trained_and_used_in_feedback(
+def test_a_third_party_decoder_is_listed_checked_trained_and_used_in_feedback(
     installed: dict[str, str], tmp_path: Path
 ) -> None:
     def phosphene(*arguments: str) -> str:
@@ -61,6 +61,7 @@ def test_a_third_party_decoder_is_listed_trained_and_used_in_feedback(
     [plugin] = [p for p in listed if "nearest-mean" in str(p["offers"])]
     assert plugin["distribution"] == "phosphene-nearest-mean"
     assert not plugin["problem"]
+    assert "conforms" in phosphene("plugins", "check", "nearest-mean")
 
     file = tmp_path / "session.yaml"
     file.write_text(SESSION + f"output: {tmp_path / 'study'}\ncache: {tmp_path / 'cache'}\n")

@@ -5,12 +5,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene import Context, DecoderConfig, Decoding, Epochs, TrainingSet, hookimpl
+from phosphene import (
+    Context,
+    DecoderConfig,
+    Decoding,
+    Epochs,
+    PhospheneError,
+    TrainingSet,
+    hookimpl,
+)
 
 
 def log_power(epochs: Epochs) -> NDArray[np.float32]:
-    data = epochs.data.reshape(len(epochs), epochs.spec.n_channels, -1)
-    logs: NDArray[np.float32] = np.log((data**2).mean(axis=-1) + 1e-30)
+    over_time = tuple(range(2, epochs.data.ndim))
+    logs: NDArray[np.float32] = np.log((epochs.data**2).mean(axis=over_time) + 1e-30)
+    if not np.isfinite(logs).all():
+        raise PhospheneError("nearest-mean: an epoch holds samples that are not finite")
     return logs
 
 
@@ -19,7 +29,12 @@ class NearestMean:
         self.classes, self.means, self.scale = classes, means, scale
 
     def decode(self, epochs: Epochs) -> Decoding:
-        distances = np.linalg.norm(log_power(epochs)[:, None] - self.means, axis=-1)
+        features, n_channels = log_power(epochs), self.means.shape[1]
+        if features.shape[1] != n_channels:
+            raise PhospheneError(
+                f"nearest-mean: trained on {n_channels} channels; found {features.shape[1]}"
+            )
+        distances = np.linalg.norm(features[:, None] - self.means, axis=-1)
         likelihoods = np.exp((distances.min(axis=1, keepdims=True) - distances) / self.scale)
         return Decoding(likelihoods / likelihoods.sum(axis=1, keepdims=True))
 

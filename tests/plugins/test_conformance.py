@@ -1,0 +1,58 @@
+"""Every bundled plugin of every hook conforms; one that is added is checked by itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import mne
+import numpy as np
+import pytest
+
+from phosphene.registry import HOOKS, load_registry
+from phosphene.testing import examine
+from phosphene.testing.images import stimuli
+
+REGISTRY = load_registry()
+BUNDLED = [
+    (hook, name)
+    for plugin in REGISTRY.plugins
+    if plugin.distribution == "phosphene"
+    for hook, names in plugin.offers.items()
+    for name in names
+]
+
+QUICK: Mapping[str, Mapping[str, Any]] = {
+    "braindecode": {"model": "EEGNet", "epochs": 10},
+    "kd-stft": {"epochs": 8, "widths": [16, 16]},
+    "plain-stft": {"epochs": 8, "widths": [16, 16]},
+    "standin": {"classes": 4, "images": 2, "gallery": 1, "size": 32},
+}
+"""Settings for what would take long; all others are checked with their defaults."""
+
+
+@pytest.fixture(scope="module")
+def needed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, Any]]:
+    """Return the settings of plugins that cannot do without."""
+    file = tmp_path_factory.mktemp("recording") / "recording_raw.fif"
+    info = mne.create_info(["Cz", "Pz"], 250.0, "eeg")
+    data = np.random.default_rng(1).normal(0, 1e-5, (2, 1000))
+    mne.io.RawArray(data, info, verbose="ERROR").save(file, verbose="ERROR")
+    return {"replay": {"file": str(file)}, "folder": {"path": str(stimuli().root)}}
+
+
+def test_every_hook_has_a_bundled_plugin() -> None:
+    assert {hook for hook, _ in BUNDLED} == set(HOOKS)
+
+
+@pytest.mark.parametrize(("hook", "name"), BUNDLED)
+def test_a_bundled_plugin_conforms(
+    hook: str, name: str, needed: Mapping[str, Mapping[str, Any]]
+) -> None:
+    settings = needed.get(name) or QUICK.get(name) or {}
+    report = examine(hook, name, settings, REGISTRY)
+    assert {result.check: result.text for result in report.failed} == {}
+
+
+def test_quick_settings_are_given_for_plugins_that_there_are(
+    needed: Mapping[str, Mapping[str, Any]],
+) -> None:
+    assert {*QUICK, *needed} <= {name for _, name in BUNDLED}

@@ -1,0 +1,126 @@
+"""Every check of generators finds the one broken for it, and no other check does."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from phosphene import (
+    Context,
+    Decoding,
+    Generator,
+    GeneratorConfig,
+    PhospheneError,
+    Picture,
+)
+from phosphene.interfaces import PluginConfig
+from phosphene.testing import generators
+from phosphene.testing.demands import name_of
+from phosphene.testing.examination import Outcome
+from phosphene.testing.kinds import examination_of
+
+
+def outcomes(config: PluginConfig) -> Mapping[str, Outcome]:
+    return {check.name: check.result().outcome for check in examination_of(config).checks()}
+
+
+def failures(config: PluginConfig) -> set[str]:
+    return {check for check, outcome in outcomes(config).items() if outcome is Outcome.FAILED}
+
+
+class Colours:
+    """A generator without a fault: a grey picture for each class."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.known = classes
+
+    def generate(self, classes: Sequence[str], decoding: Decoding, *, seed: int) -> Picture:
+        wnid = self.choose(classes, decoding)
+        if wnid not in self.known:
+            raise PhospheneError(f"there is no class {wnid}")
+        return self.paint(wnid, seed)
+
+    def choose(self, classes: Sequence[str], decoding: Decoding) -> str:
+        return classes[int(decoding.probabilities[0].argmax())]
+
+    def paint(self, wnid: str, seed: int) -> Picture:
+        return Picture(np.full((4, 4, 3), seed + int(wnid[-1]), np.uint8), wnid, {"seed": seed})
+
+
+class Painter(GeneratorConfig, frozen=True):
+    generator: ClassVar[type[Colours]] = Colours
+
+    def build(self, context: Context) -> Generator:
+        return self.generator(tuple(context.stimuli.classes))
+
+
+class StumblesOverDoubt(Colours):
+    def choose(self, classes: Sequence[str], decoding: Decoding) -> str:
+        if decoding.probabilities.max() < 0.5:
+            raise ValueError("no winner")
+        return super().choose(classes, decoding)
+
+
+class Floats(Colours):
+    def paint(self, wnid: str, seed: int) -> Picture:
+        picture = super().paint(wnid, seed)
+        return replace(picture, pixels=picture.pixels / 255)  # type: ignore[arg-type]
+
+
+class ForNobody(Colours):
+    def paint(self, wnid: str, seed: int) -> Picture:
+        return replace(super().paint(wnid, seed), wnid="")
+
+
+class SortsClasses(Colours):
+    def choose(self, classes: Sequence[str], decoding: Decoding) -> str:
+        return super().choose(sorted(classes), decoding)
+
+
+class ArtistsMood(Colours):
+    def paint(self, wnid: str, seed: int) -> Picture:
+        return super().paint(wnid, int(np.random.default_rng().integers(200)))
+
+
+class ArrayAsProvenance(Colours):
+    def paint(self, wnid: str, seed: int) -> Picture:
+        picture = super().paint(wnid, seed)
+        return replace(picture, provenance={"seed": (seed, 1)})  # type: ignore[dict-item]
+
+
+class PaintsAnything(Colours):
+    def generate(self, classes: Sequence[str], decoding: Decoding, *, seed: int) -> Picture:
+        return self.paint(self.choose(classes, decoding), seed)
+
+
+GENERATORS = [
+    (StumblesOverDoubt, "builds and generates"),
+    (Floats, "shapes and dtypes"),
+    (ForNobody, "made for a class"),
+    (SortsClasses, "class order"),
+    (ArtistsMood, "same picture for the same seed"),
+    (ArrayAsProvenance, "provenance can be stored"),
+    (PaintsAnything, "unknown class is refused"),
+]
+
+
+def test_a_generator_without_a_fault_passes_everything() -> None:
+    assert set(outcomes(Painter()).values()) == {Outcome.PASSED}
+
+
+@pytest.mark.parametrize(("broken", "check"), GENERATORS)
+def test_a_broken_generator_fails_exactly_the_check_meant_for_it(
+    broken: type[Colours], check: str
+) -> None:
+    class Config(Painter, frozen=True):
+        generator: ClassVar[type[Colours]] = broken
+
+    assert failures(Config()) == {check}
+
+
+def test_every_check_has_a_generator_that_fails_it() -> None:
+    assert {name_of(demand) for demand in generators.demands.needs} == {
+        check for _, check in GENERATORS
+    }
