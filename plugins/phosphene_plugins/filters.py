@@ -22,6 +22,11 @@ MAX_BLOCK = 32
 
 Array = NDArray[np.float64]
 Kind = Literal["bandpass", "bandstop"]
+Align = Literal["power", "waveform"]
+
+RESPONSE = ((0.10, 0.016, 1.0), (0.16, 0.024, -1.5), (0.24, 0.040, 1.0))
+"""P1, N1 and P2 of a visual evoked response, whose lag stands for that of all: latency and width in
+seconds, relative amplitude. Typical values, those of the simulated subject."""
 
 
 class _BandConfig(StreamStepConfig, frozen=True):
@@ -31,6 +36,9 @@ class _BandConfig(StreamStepConfig, frozen=True):
     """Upper cut-off in Hz."""
     order: int
     """Of the Butterworth prototype."""
+    align: Align = "power"
+    """What is to lie in the epoch where it was in the brain: the power of activity that has no
+    fixed phase, or the waveform of an evoked response. No filter delays both by the same time."""
 
     def __post_init__(self) -> None:
         if not 0 < self.low < self.high:
@@ -83,9 +91,14 @@ class ButterworthFilter:
         _check_rate(kind, config, spec.sfreq)
         self.spec = spec
         self._recursion = _recursion(kind, config.low, config.high, config.order, spec.sfreq)
-        self.delay = self._recursion.envelope_lag / spec.sfreq
+        self.delay = self._lag(config.align)
         self._state: Array | None = None
         self._last = np.zeros(spec.n_channels)
+
+    def _lag(self, align: Align) -> float:
+        if align == "waveform":
+            return self._recursion.waveform_lag(self.spec.sfreq)
+        return self._recursion.envelope_lag / self.spec.sfreq
 
     def reset(self) -> None:
         """Start afresh with the next sample."""
@@ -152,6 +165,24 @@ class Recursion:
         energy = sosfilt(self._sos, impulse) ** 2
         return float(np.arange(len(energy)) @ energy / energy.sum())
 
+    def waveform_lag(self, sfreq: float) -> float:
+        """Seconds by which an evoked response lags: where the output is most like the input.
+
+        For 0.5-40 Hz of order 2 that is 2.9 ms, although the centre of its power lags by 11.5 ms:
+        the slow ringing of the lower edge holds power, but moves no peak. P1, N1 and P2 come out 5,
+        3 and 0 ms late; with order 4, whose lag is 5.4 ms, 9, 6 and 0 ms (measured at 1 kHz).
+        A causal high-pass makes what is slow run ahead: there is no one lag for every waveform.
+        """
+        from scipy.signal import correlate, correlation_lags, sosfilt
+
+        response = _response(sfreq)
+        similarity = correlate(sosfilt(self._sos, response), response)
+        lags = correlation_lags(len(response), len(response)) / sfreq
+        peak = int(similarity.argmax())
+        before, at, after = similarity[peak - 1 : peak + 2]
+        # The vertex of the parabola through the three: finer than a sample.
+        return float(lags[peak] + (before - after) / (before - 2 * at + after) / 2 / sfreq)
+
     def _matrix(self, n_times: int) -> Array:
         from scipy.signal import sosfilt
 
@@ -167,6 +198,12 @@ def _recursion(kind: Kind, low: float, high: float, order: int, sfreq: float) ->
     from scipy.signal import butter
 
     return Recursion(butter(order, (low, high), btype=kind, fs=sfreq, output="sos"))
+
+
+def _response(sfreq: float) -> Array:
+    times = np.arange(0, 1, 1 / sfreq)[:, np.newaxis]
+    latency, width, amplitude = np.array(RESPONSE).T
+    return np.asarray(np.exp(-(((times - latency) / width) ** 2) / 2) @ amplitude)
 
 
 def _check_rate(kind: Kind, config: _BandConfig, sfreq: float) -> None:

@@ -95,7 +95,10 @@ class StreamStep(Protocol):
     """Seconds by which the output lags; taken out when epochs are cut."""
 
     def __call__(self, signal: Signal) -> Signal:
-        """Return the processed signal: (n_channels, n_times) to (n_channels', n_times')."""
+        """Return the processed signal: (n_channels, n_times) to (n_channels', n_times').
+
+        A step that lowers the rate may return an empty signal; none is ever given one.
+        """
         ...
 
     def reset(self) -> None:

@@ -65,6 +65,8 @@ class Pipeline:
             signal = Signal(signal.data[self._picks], signal.stamps, signal.offset)
         for step in self._stream:
             signal = step(signal)
+            if not signal.n_times:  # A step that lowers the rate waits for more.
+                return
         self._cutter.feed(signal)
 
     def mark(self, onset: Onset) -> None:

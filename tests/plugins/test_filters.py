@@ -258,6 +258,33 @@ def test_the_declared_delay_aligns_the_power_of_broad_and_narrow_bursts(
     assert best_alignment(steps, band) == pytest.approx(declared, abs=0.003)
 
 
+def response(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return P1, N1 and P2, which peak at 100, 160 and 240 ms when they stand alone."""
+    waves = [(0.1, 0.016, 1.0), (0.16, 0.024, -1.5), (0.24, 0.04, 1.0)]
+    each = [size * np.exp(-0.5 * ((times - at) / width) ** 2) for at, width, size in waves]
+    return np.sum(each, axis=0)
+
+
+EVOKED = BandpassConfig(0.5, 40.0, 2, "waveform")
+
+
+@pytest.mark.parametrize("sfreq", [250.0, 500.0, 1000.0, 5000.0])
+def test_aligned_to_the_waveform_an_evoked_response_is_most_like_itself(sfreq: float) -> None:
+    step, times = build(EVOKED, 1, sfreq), np.arange(0, 1, 1 / sfreq)
+    out = run(step, 1e-5 * response(times)[np.newaxis].astype(np.float32))[0]
+    lags = step.delay + np.arange(-20, 21) / 1000
+    shifted = [np.interp(times + lag, times, out) for lag in lags]
+    likeness = [np.corrcoef(each, response(times))[0, 1] for each in shifted]
+    assert lags[np.argmax(likeness)] == pytest.approx(step.delay, abs=0.001)
+    assert max(likeness) > 0.97
+
+
+def test_a_filters_power_lags_by_another_time_than_the_waveform() -> None:
+    assert build(EVOKED).delay == pytest.approx(0.0029, abs=0.0002)
+    assert build(BandpassConfig(0.5, 40.0, 2)).delay == pytest.approx(0.0115, abs=0.0002)
+    assert build(NotchConfig(align="waveform")).delay < build(NotchConfig()).delay
+
+
 # Settings
 
 

@@ -94,12 +94,6 @@ class LooksAhead(Change):
         return np.roll(super().change(data), -1, axis=1)
 
 
-class NeedsASample(Change):
-    def __call__(self, signal: Signal) -> Signal:
-        assert signal.data[0, -1] is not None
-        return super().__call__(signal)
-
-
 class NeverForgets(Change):
     def reset(self) -> None:
         return
@@ -166,7 +160,6 @@ STREAM_STEPS: list[tuple[type[Change], str]] = [
     (NegativeDelay, "delay is a time"),
     (ChunkMean, "any chunking gives the same"),
     (LooksAhead, "any chunking gives the same"),
-    (NeedsASample, "takes an empty chunk"),
     (NeverForgets, "reset forgets"),
     (SharedMemory, "steps share nothing"),
     (NanForEver, "recovers from not finite samples"),

@@ -116,16 +116,6 @@ def any_chunking_gives_the_same(candidate: StreamStepCandidate) -> None:
     _expect_equal(_fed(candidate.build(), pieces), candidate.whole, "fed in pieces")
 
 
-@demands(any_chunking_gives_the_same)
-def takes_an_empty_chunk(candidate: StreamStepCandidate) -> None:
-    """A chunk of no samples, as a step before it may give, changes nothing."""
-    signal = candidate.signal()
-    empty = _part(signal, 0, 0)
-    half = signal.n_times // 2
-    parts = [empty, _part(signal, 0, half), empty, _part(signal, half, signal.n_times)]
-    _expect_equal(_fed(candidate.build(), parts), candidate.whole, "with empty chunks between")
-
-
 @demands(shapes_and_dtypes)
 def reset_forgets(candidate: StreamStepCandidate) -> None:
     """After ``reset`` a step is like new."""
