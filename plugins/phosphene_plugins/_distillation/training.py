@@ -104,7 +104,8 @@ def use_threads(count: int) -> Iterator[None]:
 
 def predict(network: nn.Module, inputs: Tensor) -> NDArray[np.float64]:
     """Return logits, shape (n, n_classes)."""
-    network.eval()
+    if network.training:  # Asking is cheaper than telling every layer again.
+        network.eval()
     with torch.inference_mode(), mixed_precision(inputs.device):
         logits = [network(batch).float().cpu() for batch in torch.split(inputs, EVALUATION_BATCH)]
     return torch.cat(logits).double().numpy()
