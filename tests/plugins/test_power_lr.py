@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from sklearn.linear_model import LogisticRegression
 
 from phosphene import (
@@ -21,7 +22,7 @@ from phosphene import (
     StimulusSet,
     TrainingSet,
 )
-from phosphene_plugins.power_lr import PowerLRConfig, decoder, log_power
+from phosphene_plugins.power_lr import LogPower, PowerLRConfig, decoder
 from phosphene_plugins.spectrogram import SpectrogramConfig
 from phosphene_plugins.standardise import StandardiseConfig
 
@@ -36,20 +37,21 @@ def make_spec(n_channels: int = N_CHANNELS) -> SignalSpec:
     return SignalSpec(names, ("eeg",) * n_channels, SFREQ)
 
 
-def make_onset(trial: int, wnid: str) -> Onset:
-    return Onset(
-        trial, "stimulus", 0.0, 0.0, 0.5, "record", 1, 1, 1, trial + 1, wnid, f"{wnid}.png", "ab"
-    )
+def make_onset(trial: int, wnid: str, run: int) -> Onset:
+    place = ("record", run, run, 1, trial + 1, wnid, f"{wnid}-{trial}.png", "ab")
+    return Onset(trial, "stimulus", 0.0, 0.0, 0.5, *place)
 
 
-def make_set(seed: int, n: int = 60, wnids: tuple[str, ...] = WNIDS) -> TrainingSet:
-    """Each class doubles the amplitude of a channel of its own."""
+def make_set(
+    seed: int, n: int = 60, wnids: tuple[str, ...] = WNIDS, gain: float = 2.0
+) -> TrainingSet:
+    """Return four runs; each class raises the amplitude of a channel of its own."""
     rng = np.random.default_rng(seed)
     labels = [wnids[i % len(wnids)] for i in range(n)]
     data = 1e-5 * rng.standard_normal((n, N_CHANNELS, N_TIMES), np.float32)
     for epoch, label in zip(data, labels, strict=True):
-        epoch[wnids.index(label)] *= 2
-    trials = tuple(make_onset(i, label) for i, label in enumerate(labels))
+        epoch[wnids.index(label)] *= gain
+    trials = tuple(make_onset(i, label, 1 + 4 * i // n) for i, label in enumerate(labels))
     return TrainingSet(Epochs(data, make_spec(), 0.02), trials, STIMULI)
 
 
@@ -113,16 +115,17 @@ def test_the_columns_are_the_sorted_classes(fitted: Decoder) -> None:
 
 
 @pytest.mark.parametrize("wnids", [WNIDS, WNIDS[:2]], ids=["three", "two"])
-def test_the_probabilities_are_scikit_learns_for_three_classes_and_for_two(
-    wnids: tuple[str, ...],
-) -> None:
+def test_the_probabilities_are_scikit_learns_at_the_temperature(wnids: tuple[str, ...]) -> None:
     train, test = make_set(0, wnids=wnids), make_set(1, wnids=wnids)
-    features = log_power(train.epochs)
+    log_power = LogPower()
+    features = log_power(train.epochs.data)
     mean, std = features.mean(axis=0), features.std(axis=0)
     model = LogisticRegression(C=0.1, max_iter=1000).fit((features - mean) / std, train.wnids)
-    expected = model.predict_proba((log_power(test.epochs) - mean) / std)
-    found = PowerLRConfig().fit(train, CONTEXT).decode(test.epochs).probabilities
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    log_odds = model.predict_log_proba((log_power(test.epochs.data) - mean) / std)
+    found = PowerLRConfig().fit(train, CONTEXT)
+    expected = np.exp(log_odds / found.metrics["temperature"])
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found.decode(test.epochs).probabilities, expected, rtol=1e-9)
 
 
 def test_one_epoch_alone_gives_the_same_as_among_others(fitted: Decoder) -> None:
@@ -132,14 +135,13 @@ def test_one_epoch_alone_gives_the_same_as_among_others(fitted: Decoder) -> None
     np.testing.assert_allclose(alone, together, rtol=1e-9)
 
 
-def test_a_stronger_penalty_makes_it_less_sure() -> None:
-    train, test = make_set(0), make_set(1)
-    sure, unsure = (
-        PowerLRConfig(c=c).fit(train, CONTEXT).decode(test.epochs).probabilities.max(axis=1).mean()
-        for c in (10.0, 1e-4)
-    )
-    assert sure > 0.9
-    assert unsure < 0.5
+@pytest.mark.parametrize("c", [10.0, 0.1, 1e-3])
+def test_it_is_as_sure_as_it_is_right_whatever_the_penalty(c: float) -> None:
+    train, test = make_set(0, 600, gain=1.03), make_set(1, 600, gain=1.03)
+    found = PowerLRConfig(c=c).fit(train, CONTEXT)
+    sure = found.decode(test.epochs).probabilities.max(axis=1).mean()
+    assert 0.5 < accuracy(found, test) < 0.8
+    assert sure == pytest.approx(accuracy(found, test), abs=0.1)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.0314])
@@ -153,10 +155,10 @@ def test_a_channel_that_was_dead_in_training_does_no_harm_when_it_is_alive(value
 
 
 def test_log_power_is_the_log_of_the_mean_square() -> None:
-    epochs = make_set(0, 4).epochs
-    expected = np.log(np.square(epochs.data, dtype=np.float64).mean(axis=2))
-    np.testing.assert_allclose(log_power(epochs), expected)
-    spectrogram = Epochs(np.square(epochs.data).reshape(4, N_CHANNELS, 6, 80), epochs.spec, 0.0)
+    data, log_power = make_set(0, 4).epochs.data, LogPower()
+    expected = np.log(np.square(data, dtype=np.float64).mean(axis=2))
+    np.testing.assert_allclose(log_power(data), expected)
+    spectrogram = np.square(data).reshape(4, N_CHANNELS, 6, 80)
     np.testing.assert_allclose(log_power(spectrogram), expected, rtol=1e-6)
 
 
@@ -175,8 +177,13 @@ def test_what_was_saved_decodes_the_same_to_the_bit(fitted: Decoder, tmp_path: P
 
 def test_what_is_saved_is_numbers_and_json(fitted: Decoder, tmp_path: Path) -> None:
     fitted.save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["classes.json", "weights.npz"]
-    assert json.loads((tmp_path / "classes.json").read_text()) == list(fitted.classes)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["card.json", "weights.npz"]
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert card["decoder"] == "power-lr"
+    assert card["classes"] == list(fitted.classes)
+    assert card["shape"] == [N_CHANNELS, N_TIMES]
+    assert card["settings"] == {"c": 0.1}
+    assert card["versions"].keys() == {"python", "phosphene", "numpy", "scikit-learn"}
     with zipfile.ZipFile(tmp_path / "weights.npz") as archive:
         for name in archive.namelist():
             array = np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
@@ -202,14 +209,14 @@ def test_weights_that_are_pickled_are_refused(fitted: Decoder, tmp_path: Path) -
         coefficients=pickled,
         intercept=pickled,
     )
-    with pytest.raises(ValueError, match="allow_pickle=False"):
+    with pytest.raises(PhospheneError, match=r"cannot be read: .*allow_pickle=False"):
         PowerLRConfig().load(tmp_path, CONTEXT)
 
 
 def test_weights_for_other_classes_are_refused(fitted: Decoder, tmp_path: Path) -> None:
     fitted.save(tmp_path)
-    (tmp_path / "classes.json").write_text(json.dumps(WNIDS[:2]))
-    with pytest.raises(PhospheneError, match=r"shape \(3, 6\) for 2 classes and 6 channels"):
+    edit_card(tmp_path, classes=WNIDS[:2])
+    with pytest.raises(PhospheneError, match=r"shape \(3, 6\) for 2 classes and 6 features"):
         PowerLRConfig().load(tmp_path, CONTEXT)
 
 
@@ -217,11 +224,12 @@ def test_weights_for_other_classes_are_refused(fitted: Decoder, tmp_path: Path) 
     ("name", "array", "message"),
     [
         ("mean", np.zeros((1, 6)), r"mean of shape \(1, 6\)"),
-        ("scale", np.ones(1), r"scale of shape \(1,\) for 3 classes and 6 channels"),
+        ("scale", np.ones(1), r"scale of shape \(1,\) for 3 classes and 6 features"),
         ("scale", np.zeros(6), "scale must be above 0"),
         ("intercept", np.zeros(1), r"intercept of shape \(1,\)"),
         ("intercept", np.full(3, np.nan), "must be finite"),
         ("coefficients", np.full((3, 6), np.inf), "must be finite"),
+        ("coefficients", np.ones((3, 6), np.float32), "must be float64; found float32"),
     ],
 )
 def test_weights_that_do_not_fit_each_other_are_refused(
@@ -235,12 +243,101 @@ def test_weights_that_do_not_fit_each_other_are_refused(
         PowerLRConfig().load(tmp_path, CONTEXT)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("decoder", "lda", "found decoder 'lda', allowed: power-lr"),
+        ("temperature", 0, "temperature must be above 0; found 0"),
+        ("shape", [6], "shape must be that of an epoch"),
+        ("shape", [5, 480], "does not fit"),
+        ("format", 2, "format"),
+        ("more", 1, "unknown field `more`"),
+    ],
+)
+def test_a_card_that_cannot_be_is_refused(
+    fitted: Decoder, tmp_path: Path, name: str, value: object, message: str
+) -> None:
+    fitted.save(tmp_path)
+    edit_card(tmp_path, **{name: value})
+    with pytest.raises(PhospheneError, match=message):
+        PowerLRConfig().load(tmp_path, CONTEXT)
+
+
+@pytest.mark.parametrize("name", ["card.json", "weights.npz"])
+def test_a_file_that_is_missing_is_named(fitted: Decoder, tmp_path: Path, name: str) -> None:
+    fitted.save(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(PhospheneError, match=f"{name} cannot be read"):
+        PowerLRConfig().load(tmp_path, CONTEXT)
+
+
+def edit_card(folder: Path, **changes: object) -> None:
+    card = json.loads((folder / "card.json").read_text()) | changes
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+# Calibration
+
+
+def test_it_tells_how_it_did_on_the_last_run_which_its_first_fit_did_not_see() -> None:
+    train = make_set(0)
+    last = np.array([trial.run == 4 for trial in train.trials])
+    train.epochs.data[last] = train.epochs.data[last][:, ::-1]
+    metrics = PowerLRConfig().fit(train, CONTEXT).metrics
+    assert metrics["n_validation"] == last.sum()
+    assert metrics["validation_accuracy"] < 0.6
+    assert metrics["temperature"] > 2
+
+
+def test_what_was_measured_comes_back_from_disk(fitted: Decoder, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    names = {"validation_accuracy", "validation_loss", "n_validation", "temperature"}
+    assert fitted.metrics.keys() == names
+    assert PowerLRConfig().load(tmp_path, CONTEXT).metrics == fitted.metrics
+
+
+def test_without_anything_to_hold_out_the_temperature_is_1() -> None:
+    train = make_set(0)
+    same = tuple(structs.replace(t, run=1, image=t.wnid) for t in train.trials)
+    found = PowerLRConfig().fit(TrainingSet(train.epochs, same, STIMULI), CONTEXT)
+    assert found.metrics == {"n_validation": 0.0, "temperature": 1.0}
+    assert accuracy(found, make_set(1)) == 1.0
+
+
+def test_two_trials_of_each_class_are_enough() -> None:
+    found = PowerLRConfig().fit(make_set(0, 6), CONTEXT)
+    assert accuracy(found, make_set(1)) > 0.8
+
+
+def test_progress_ends_at_1_and_tells_the_validation_accuracy() -> None:
+    told: list[tuple[float, str]] = []
+    context = Context(STIMULI, progress=lambda done, words: told.append((done, words)))
+    PowerLRConfig().fit(make_set(0), context)
+    assert [done for done, _ in told] == [0.0, 0.5, 1.0]
+    assert told[-1][1] == "validation accuracy 100.0%"
+
+
 # What cannot be decoded
+
+
+def test_one_class_alone_is_refused() -> None:
+    with pytest.raises(PhospheneError, match="at least 2 classes; found 1"):
+        PowerLRConfig().fit(make_set(0, wnids=WNIDS[:1]), CONTEXT)
+
+
+def test_no_epochs_give_no_probabilities(fitted: Decoder) -> None:
+    assert fitted.decode(make_set(0).epochs[:0]).probabilities.shape == (0, 3)
+
+
+def test_epochs_of_another_kind_are_refused(fitted: Decoder) -> None:
+    epochs = Epochs(np.ones((1, 6, 3, 25), np.float32), make_spec(), 0.0, (0.0, 25.0, 50.0))
+    with pytest.raises(PhospheneError, match="found 6 channels x 3 frequencies x 25 frames"):
+        fitted.decode(epochs)
 
 
 def test_another_number_of_channels_is_refused(fitted: Decoder) -> None:
     epochs = Epochs(np.ones((1, 5, N_TIMES), np.float32), make_spec(5), 0.02)
-    with pytest.raises(PhospheneError, match="trained on 6 channels; found 5"):
+    with pytest.raises(PhospheneError, match="trained on 6 channels x 480 samples; found 5 ch"):
         fitted.decode(epochs)
 
 
@@ -248,22 +345,36 @@ def test_another_number_of_channels_is_refused(fitted: Decoder) -> None:
 def test_samples_that_are_not_finite_are_refused(fitted: Decoder, value: float) -> None:
     data = make_set(0)
     data.epochs.data[1, 2, 3] = value
-    with pytest.raises(PhospheneError, match="not finite"):
+    with pytest.raises(PhospheneError, match="epoch 2 of 60 holds samples that are not finite"):
         fitted.decode(data.epochs)
     with pytest.raises(PhospheneError, match="not finite"):
         PowerLRConfig().fit(data, CONTEXT)
 
 
-@pytest.mark.parametrize("log", [True, False], ids=["log", "standardised"])
-def test_a_spectrogram_that_is_no_power_is_refused(log: bool) -> None:
+@pytest.mark.parametrize("log", [True, False])
+def test_a_spectrogram_that_is_logarithmic_or_standardised_will_do(
+    tmp_path: Path, log: bool
+) -> None:
+    train, test = make_set(0), make_set(1)
+    spectrogram = SpectrogramConfig(log=log).build(make_spec(), CONTEXT)
+    standardise = StandardiseConfig().build(make_spec(), CONTEXT)
+    seen, unseen = spectrogram(train.epochs), spectrogram(test.epochs)
+    standardise.fit(seen)
+    seen, unseen = standardise(seen), standardise(unseen)
+    found = PowerLRConfig().fit(TrainingSet(seen, train.trials, STIMULI), CONTEXT)
+    assert accuracy(found, TrainingSet(unseen, test.trials, STIMULI)) == 1.0
+    found.save(tmp_path)
+    again = PowerLRConfig().load(tmp_path, CONTEXT)
+    assert (again.decode(unseen).probabilities == found.decode(unseen).probabilities).all()
+
+
+def test_whoever_learnt_power_refuses_what_is_below_zero() -> None:
     train = make_set(0)
-    epochs = SpectrogramConfig(log=log).build(make_spec(), CONTEXT)(train.epochs)
-    if not log:
-        standardise = StandardiseConfig().build(make_spec(), CONTEXT)
-        standardise.fit(epochs)
-        epochs = standardise(epochs)
-    with pytest.raises(PhospheneError, match="below zero is no power"):
-        PowerLRConfig().fit(TrainingSet(epochs, train.trials, STIMULI), CONTEXT)
+    power = SpectrogramConfig().build(make_spec(), CONTEXT)(train.epochs)
+    found = PowerLRConfig().fit(TrainingSet(power, train.trials, STIMULI), CONTEXT)
+    log = SpectrogramConfig(log=True).build(make_spec(), CONTEXT)(train.epochs)
+    with pytest.raises(PhospheneError, match="found a spectrogram below zero"):
+        found.decode(log)
 
 
 @pytest.mark.parametrize("c", [0.0, -1.0, float("nan")])

@@ -1,0 +1,1 @@
+"""What the linear decoders share: features of an epoch, then a softmax of linear scores."""
