@@ -72,7 +72,7 @@ class MeanLogPower:
 
     def __call__(self, data: Samples) -> Array:
         """Return features, shape (n, n_channels x n_freqs)."""
-        return data.mean(axis=3, dtype=np.float64).reshape(len(data), -1)
+        return np.asarray(data.mean(axis=3, dtype=np.float64).reshape(len(data), -1))
 
     def arrays(self) -> Mapping[str, Array]:
         """Return the mark by which these features are told from the others."""

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from phosphene.choice import Chosen, choose, choose_steps, plain
-from phosphene.errors import PhospheneError
+from phosphene.errors import PhospheneError, SettingsError
 from phosphene.interfaces import (
     Context,
     Decoder,
@@ -175,6 +175,22 @@ def check_signal(card: BundleCard, spec: SignalSpec) -> None:
     """Raise ``PhospheneError``, naming both, if a signal is not what the bundle was trained on."""
     if problem := difference(card.spec, pick_channels(spec, eeg_picks(spec))):
         raise PhospheneError(f"the decoder was trained on another EEG signal: {problem}")
+
+
+def check_subject(settings: Settings) -> None:
+    """Raise ``SettingsError`` if the bundle is another subject's and the settings do not allow it.
+
+    Raises ``PhospheneError`` if it is no bundle.
+    """
+    if settings.bundle is None:
+        return
+    subject = read_card(settings.bundle).subject
+    if subject != settings.subject and not settings.other_subject:
+        raise SettingsError(
+            f"bundle: {settings.bundle} was trained on subject {subject}, and this is a session "
+            f"of subject {settings.subject}; if that is meant, write 'other_subject: true' into "
+            "the file or give --other-subject"
+        )
 
 
 def difference(expected: SignalSpec, found: SignalSpec) -> str:

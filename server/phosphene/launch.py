@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile
 
+from phosphene.bundle import CARD, check_subject
 from phosphene.clock import Clock, RealClock, VirtualClock
 from phosphene.dataset.study import SessionFolder
 from phosphene.journal import Journal
@@ -36,9 +38,10 @@ class Opened:
 def open_session(settings: Settings, registry: Registry, clock: Clock) -> Iterator[Opened]:
     """Make the session's folder and hold its lock.
 
-    Raises ``PhospheneError`` if the plan cannot be filled, if the folder holds a recording
-    already, or if another server has it.
+    Raises ``PhospheneError`` if the bundle is another subject's, if the plan cannot be filled, if
+    the folder holds a recording already, or if another server has it.
     """
+    check_subject(settings)
     folder = SessionFolder.create(settings.output, settings.subject, settings.session)
     house = House(settings, registry, folder, clock)
     house.stimuli.verify()
@@ -49,6 +52,8 @@ def open_session(settings: Settings, registry: Registry, clock: Clock) -> Iterat
 
     with folder.lock():
         write_resolved(settings, folder.settings_file)
+        if settings.bundle is not None:  # Which may be gone when somebody asks whose it was.
+            copyfile(settings.bundle / CARD, folder.path / CARD)
         journal = Journal(folder.journal_file)
         try:
             session = Session(plan, folder, journal, check_signal, clock.now())

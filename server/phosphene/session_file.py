@@ -75,6 +75,7 @@ def defaults() -> Sections:
     cache = Path(environ.get("XDG_CACHE_HOME") or "~/.cache") / "phosphene"
     values: dict[str, object] = dict.fromkeys(OPTIONAL)
     values |= {"decoder": "power-lr", "shadows": [], "screen": {}, "clock": "real", "seed": 0}
+    values |= {"other_subject": False}
     values |= {"output": "phosphene-data", "cache": str(cache)}
     sections = {name: Section(name, each, "default", Path.cwd()) for name, each in values.items()}
     return sections | preprocessing("paper")
@@ -82,10 +83,16 @@ def defaults() -> Sections:
 
 def options(given: Mapping[str, object]) -> Sections:
     """Return command line options as sections."""
+    here = Path.cwd()
     return {
-        name: Section(name, str(each) if isinstance(each, Path) else each, f"--{name}", Path.cwd())
+        name: Section(name, str(each) if isinstance(each, Path) else each, as_option(name), here)
         for name, each in given.items()
     }
+
+
+def as_option(name: str) -> str:
+    """Return how a section is given on the command line."""
+    return f"--{name.replace('_', '-')}"
 
 
 def filled(sections: Sections, others: Sections) -> Sections:

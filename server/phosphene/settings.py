@@ -100,6 +100,8 @@ class Settings(msgspec.Struct, frozen=True):
     generator: Chosen[GeneratorConfig] | None
     bundle: Path | None
     """A bundle trained earlier, for feedback without training."""
+    other_subject: bool
+    """Whether the bundle may be one that was trained on another subject."""
     screen: ScreenSettings
     clock: Literal["real", "virtual"]
     output: Path
@@ -268,6 +270,8 @@ def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
         )
     if "feedback" in phases:
         yield from _feedback_conflicts(settings)
+    if settings.other_subject and settings.bundle is None:
+        yield "other_subject", "it is said of a bundle trained earlier (--bundle); there is none"
     if settings.clock == "virtual" and settings.acquisition.config.live:
         yield "clock", f"the source {settings.acquisition.name!r} is live: it needs 'clock: real'"
     if settings.clock == "virtual" and settings.screen.kind != "headless":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copytree
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -13,7 +14,16 @@ import pytest
 from msgspec import structs
 from numpy.typing import NDArray
 
-from phosphene import Context, Epochs, Onset, PhospheneError, SignalSpec, StimulusSet, TrainingSet
+from phosphene import (
+    Context,
+    Decoding,
+    Epochs,
+    Onset,
+    PhospheneError,
+    SignalSpec,
+    StimulusSet,
+    TrainingSet,
+)
 from phosphene.bundle import (
     BundleCard,
     check_signal,
@@ -134,6 +144,27 @@ def test_the_card_says_what_was_trained_on_what(saved: Path, trained: Trained) -
     assert [list(step) for step in card.epochs.steps] == [["standardise"], ["spectrogram"]]
     assert list(card.decoder) == ["power-lr"]
     assert {"phosphene", "numpy", "python"} <= set(card.versions)
+
+
+class MeasuredDecoder:
+    """Knows how well it did."""
+
+    classes = WNIDS
+    metrics = MappingProxyType({"validation_accuracy": 0.5, "n_validation": 6.0})
+
+    def decode(self, epochs: Epochs) -> Decoding:
+        raise NotImplementedError
+
+    def save(self, folder: Path) -> None:
+        raise NotImplementedError
+
+
+def test_the_card_has_what_the_decoder_measured_on_what_it_held_out(registry: Registry) -> None:
+    settings = load_settings("demo", registry, {"subject": "S01", "session": "01"})
+    card = make_card(settings, SPEC, MeasuredDecoder(), 30, "cd" * 32)
+    assert card.metrics == {"validation_accuracy": 0.5, "n_validation": 6.0}
+    read = msgspec.json.decode(msgspec.json.encode(card), type=BundleCard)
+    assert read.metrics == card.metrics
 
 
 def test_nothing_in_a_bundle_is_a_pickle(saved: Path) -> None:

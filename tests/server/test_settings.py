@@ -122,6 +122,10 @@ CONFLICTS = {
         "protocol: [record, train, feedback]\ngenerator: null",
         "protocol: feedback needs the section 'generator'",
     ),
+    "another subject's bundle, but no bundle": (
+        "other_subject: true",
+        "other_subject: it is said of a bundle trained earlier (--bundle); there is none",
+    ),
     "feedback without decoder": (
         "protocol: [record, feedback]",
         "protocol: feedback needs 'train' before it, or a bundle trained earlier (--bundle)",

@@ -54,6 +54,8 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Trials by shown (outer) and decoded (inner) class."""
     n_incomplete: int = 0
     """Trials left out because samples of their epoch are missing."""
+    trained_on: str = ""
+    """Subject whose recording the decoder was fitted on, if it is another than the one tested."""
     interval: Literal["Clopper-Pearson"] = "Clopper-Pearson"
 
 
@@ -143,7 +145,13 @@ def describe(evaluation: Evaluation) -> list[str]:
     if evaluation.n_incomplete:
         lines.append(f"{evaluation.n_incomplete} trials were left out: samples are missing")
     lines += [f"top-{accuracy.k}: {accuracy}" for accuracy in evaluation.top]
-    return lines
+    return [*lines, *filter(None, [describe_origin(evaluation)])]
+
+
+def describe_origin(evaluation: Evaluation) -> str:
+    """Return a sentence for a decoder that belongs to another subject, or nothing."""
+    subject = evaluation.trained_on
+    return f"The decoder was trained on another subject: {subject}." if subject else ""
 
 
 def _in_order(found: dict[str, Accuracy]) -> dict[str, Accuracy]:

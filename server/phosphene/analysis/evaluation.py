@@ -10,10 +10,12 @@ from msgspec import structs
 from phosphene.analysis.crossvalidation import Evaluation, describe, evaluate, judge
 from phosphene.analysis.predictions import Predictions, read_decodings
 from phosphene.analysis.splits import is_nested
+from phosphene.bundle import CARD, read_card
 from phosphene.choice import choose, plain
 from phosphene.dataset.study import SessionFolder
+from phosphene.epochs import Incomplete
 from phosphene.errors import PhospheneError
-from phosphene.interfaces import Context
+from phosphene.interfaces import Context, TrainingSet
 from phosphene.journal import aborted_blocks
 from phosphene.messages import shadow_role
 from phosphene.pipeline import Pipeline
@@ -24,6 +26,7 @@ from phosphene.training import COLLECTED, block_of, collect
 __all__ = [
     "Evaluation",
     "SessionEvaluation",
+    "collect_session",
     "current_evaluation",
     "evaluate",
     "evaluate_feedback",
@@ -101,7 +104,8 @@ def evaluate_feedback(
 ) -> Evaluation | None:
     """Return how well the ``feedback`` phase was decoded live; None if nothing was."""
     decoder = {settings.bundle.name: {}} if settings.bundle else plain(settings.decoder)
-    return _judge_live(folder, folder.decodings_file, decoder, "live", context)
+    found = _judge_live(folder, folder.decodings_file, decoder, "live", context)
+    return found and structs.replace(found, trained_on=_other_subject(folder))
 
 
 def evaluate_shadows(
@@ -128,6 +132,15 @@ def _judge_live(
     return judge(live, decoder, split, context.stimuli.classes, nested)
 
 
+def collect_session(
+    folder: SessionFolder, settings: Settings, context: Context
+) -> tuple[TrainingSet, list[Incomplete]]:
+    """Return the raw epochs of the complete blocks of a ``record`` phase: see ``collect``."""
+    aborted = aborted_blocks(folder.journal_file)
+    segments = folder.segments("record")
+    return collect(segments, settings, context, lambda onset: block_of(onset) not in aborted)
+
+
 def read_evaluation(folder: SessionFolder) -> SessionEvaluation:
     """Return what ``evaluate_session`` wrote; ``PhospheneError`` if there is nothing to read."""
     try:
@@ -147,16 +160,18 @@ def summary(found: SessionEvaluation) -> list[str]:
     return lines or ["nothing was decoded in this session"]
 
 
+def _other_subject(folder: SessionFolder) -> str:
+    """Return whose decoder drove feedback if it was another subject's, or nothing."""
+    if not (folder.path / CARD).exists():  # It was trained in this session.
+        return ""
+    subject = read_card(folder.path).subject
+    return subject if subject != folder.subject else ""
+
+
 def _cross_validate(
     folder: SessionFolder, settings: Settings, context: Context, split: str | None
 ) -> tuple[Evaluation, Predictions]:
-    aborted = aborted_blocks(folder.journal_file)
-    data, incomplete = collect(
-        folder.segments("record"),
-        settings,
-        context.part(0.0, COLLECTED),
-        lambda onset: block_of(onset) not in aborted,
-    )
+    data, incomplete = collect_session(folder, settings, context.part(0.0, COLLECTED))
     # What was collected has passed the stream steps.
     pipeline = Pipeline((), settings.epochs, data.epochs.spec, context)
     testing = context.part(COLLECTED, 1.0)

@@ -1,6 +1,7 @@
 """The headline of a report: one honest sentence, and why."""
 
 from phosphene.analysis import words
+from phosphene.analysis.crossvalidation import describe_origin
 from phosphene.analysis.html import Html, tag
 from phosphene.analysis.material import Material
 from phosphene.analysis.metrics import Accuracy
@@ -34,6 +35,8 @@ def headline(material: Material) -> Html:
         lines.append(_line("Cross-validated, top-1", found.cross_validation.top[0]))
     if found.feedback:
         lines.append(_line("While the session ran, top-1", found.feedback.top[0]))
+        if origin := describe_origin(found.feedback):
+            lines.append(tag("p", origin))
     if main and main.label:
         lines.append(tag("p", WHY_CONFOUNDED))
     if found.problem:

@@ -7,6 +7,7 @@ import typer
 from phosphene.cli.options import (
     BundleFile,
     Headless,
+    OtherSubject,
     Output,
     Seed,
     SessionFile,
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from phosphene.session_file import Sections
     from phosphene.settings import Settings
 
+NOBODY = "nobody"
+"""Subject and session of a file that is checked before anybody is there."""
+
 app = typer.Typer(no_args_is_help=True, help="Check and show session files.")
 
 
@@ -29,12 +33,19 @@ def check(
     session: SessionId = None,
     output: Output = None,
     bundle: BundleFile = None,
+    other_subject: OtherSubject = False,
     seed: Seed = None,
     headless: Headless = False,
 ) -> None:
     """Say whether a session file would be accepted, or everything that is wrong with it."""
-    given = overrides(subject, session, output, bundle, seed, headless=headless)
+    from phosphene.bundle import check_subject
+
+    given = overrides(
+        subject, session, output, bundle, seed, other_subject=other_subject, headless=headless
+    )
     _, settings = _load(session_file, given)
+    if settings.subject != NOBODY:
+        check_subject(settings)
     typer.echo(f"{session_file}: valid; {', '.join(settings.protocol)}")
 
 
@@ -45,6 +56,7 @@ def show(
     session: SessionId = None,
     output: Output = None,
     bundle: BundleFile = None,
+    other_subject: OtherSubject = False,
     seed: Seed = None,
     headless: Headless = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -52,7 +64,9 @@ def show(
     """Show every setting, defaults included, and where each section comes from."""
     from phosphene.settings import resolved
 
-    given = overrides(subject, session, output, bundle, seed, headless=headless)
+    given = overrides(
+        subject, session, output, bundle, seed, other_subject=other_subject, headless=headless
+    )
     sections, settings = _load(session_file, given)
     values = resolved(settings)
     if as_json:
@@ -73,7 +87,7 @@ def _load(source: str, given: dict[str, object]) -> "tuple[Sections, Settings]":
 
     headless = bool(given.pop("headless", False))
     sections = filled(read_sections(source) | options(given), defaults())
-    nobody = {name: Section(name, "nobody", "not given") for name in ("subject", "session")}
+    nobody = {name: Section(name, NOBODY, "not given") for name in ("subject", "session")}
     sections = filled(sections, nobody)
     settings = resolve(sections, load_registry(), source, headless=headless)
     if headless:

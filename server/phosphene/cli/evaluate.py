@@ -1,14 +1,25 @@
-"""How well a recorded session is decoded: ``phosphene evaluate``."""
+"""How well recorded sessions are decoded: ``phosphene evaluate``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from phosphene.analysis.transfer import Transfer
+    from phosphene.dataset.study import SessionFolder
 
 
 def evaluate(
-    session: Annotated[Path, typer.Argument(help="The session's folder in sourcedata.")],
+    sessions: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SESSION",
+            help="The session's folder in sourcedata. With --transfer several, or a study.",
+        ),
+    ],
     decoder: Annotated[
         str | None, typer.Option(help="Another decoder than the session file's.")
     ] = None,
@@ -19,6 +30,10 @@ def evaluate(
             "allows."
         ),
     ] = None,
+    transfer: Annotated[
+        bool,
+        typer.Option("--transfer", help="Test each session's decoder on all the others as well."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Cross-validate a decoder on what a session recorded, and count what was decoded live.
@@ -26,6 +41,20 @@ def evaluate(
     Every accuracy comes with its chance level and interval. If class and time are one variable in
     the design, it is labelled: it is no evidence of decoding.
     """
+    console = Console(stderr=as_json)
+    if transfer:
+        if split is not None:
+            raise typer.BadParameter("--transfer takes the split that each design allows")
+        _evaluate_transfer(sessions, decoder, console, as_json)
+    elif len(sessions) > 1:
+        raise typer.BadParameter(f"found {len(sessions)} sessions; several need --transfer")
+    else:
+        _evaluate_session(sessions[0], decoder, split, console, as_json)
+
+
+def _evaluate_session(
+    session: Path, decoder: str | None, split: str | None, console: Console, as_json: bool
+) -> None:
     import msgspec
 
     from phosphene.analysis.crossvalidation import describe_classes
@@ -35,8 +64,7 @@ def evaluate(
 
     house = House.of(session)
     folder = house.folder
-    console = Console(stderr=as_json)
-    with Display(console, house.title) as display:
+    with Display(console, house.folder.title) as display:
         context = house.reporting("evaluate", display)
         found = evaluate_session(folder, house.registry, context, decoder, split)
     if as_json:
@@ -45,5 +73,54 @@ def evaluate(
     lines = summary(found)
     if found.cross_validation:
         lines += ["by class, top-1:", *describe_classes(found.cross_validation)]
-    for line in [*lines, f"files: {folder.derivatives}"]:
+    _print(console, [*lines, f"files: {folder.derivatives}"])
+
+
+def _evaluate_transfer(
+    places: list[Path], decoder: str | None, console: Console, as_json: bool
+) -> None:
+    import msgspec
+    from msgspec import structs
+
+    from phosphene.analysis.transfer import Recorded, describe, evaluate_transfer
+    from phosphene.choice import choose
+    from phosphene.cli.show import Display
+    from phosphene.roles.catalogue import House
+
+    folders = dict.fromkeys(folder for place in places for folder in _recorded(place))
+    sessions = []
+    with Display(console, f"{len(folders)} sessions") as display:
+        for folder in folders:
+            house = House.of(folder.path)
+            settings = house.settings
+            if decoder is not None:
+                chosen = choose(house.registry, "decoder", decoder)
+                settings = structs.replace(settings, decoder=chosen)
+            sessions.append(Recorded(folder, settings, house.reporting("transfer", display)))
+        found = evaluate_transfer(sessions)
+    if as_json:
+        typer.echo(msgspec.json.encode(found).decode())
+        return
+    console.print(_matrix(found))
+    _print(console, [*describe(found), f"file: {sessions[0].folder.study.transfer_file}"])
+
+
+def _recorded(place: Path) -> "list[SessionFolder]":
+    """Return the session that is meant, or those of a study that have something to learn from."""
+    from phosphene.dataset.study import SessionFolder
+
+    found = SessionFolder.all_at(place)
+    return found if len(found) == 1 else [each for each in found if each.segments("record")]
+
+
+def _matrix(found: "Transfer") -> Table:
+    """Return what each cell is evidence of; the accuracies follow, complete, on lines."""
+    table = Table("trained on \\ tested on, top-1", *found.decoders, box=None, pad_edge=False)
+    for session, row in zip(found.decoders, found.cells, strict=True):
+        table.add_row(session, *(cell.verdict for cell in row))
+    return table
+
+
+def _print(console: Console, lines: list[str]) -> None:
+    for line in lines:
         console.print(line, soft_wrap=True, markup=False, highlight=False)

@@ -14,6 +14,9 @@ Output = Annotated[Path | None, typer.Option("--output", help="Folder of the stu
 BundleFile = Annotated[
     Path | None, typer.Option("--bundle", help="A decoder trained earlier, for feedback alone.")
 ]
+OtherSubject = Annotated[
+    bool, typer.Option("--other-subject", help="The bundle may be another subject's.")
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="Of everything that is drawn at random.")]
 Headless = Annotated[
     bool, typer.Option("--headless", help="No window: simulated flips, as fast as it goes.")
@@ -27,6 +30,7 @@ def overrides(
     bundle: Path | None,
     seed: int | None,
     *,
+    other_subject: bool,
     headless: bool,
 ) -> dict[str, object]:
     """Return the options that were given; they win over the session file."""
@@ -35,6 +39,7 @@ def overrides(
         "session": session,
         "output": output,
         "bundle": bundle,
+        "other_subject": other_subject or None,
         "seed": seed,
         "headless": headless or None,
     }

@@ -17,6 +17,6 @@ def report(
 
     house = House.of(session)
     console = Console()
-    with Display(console, house.title) as display:
+    with Display(console, house.folder.title) as display:
         path = write_report(house.folder, house.registry, house.reporting("report", display))
     console.print(f"report: {path}", soft_wrap=True, highlight=False)

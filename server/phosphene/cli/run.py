@@ -5,6 +5,7 @@ from rich.console import Console
 from phosphene.cli.options import (
     BundleFile,
     Headless,
+    OtherSubject,
     Output,
     Seed,
     SessionFile,
@@ -21,6 +22,7 @@ def run(
     session: SessionId = None,
     output: Output = None,
     bundle: BundleFile = None,
+    other_subject: OtherSubject = False,
     seed: Seed = None,
     headless: Headless = False,
 ) -> None:
@@ -35,7 +37,9 @@ def run(
 
     console = Console()
     registry = load_registry()
-    chosen = overrides(subject, session, output, bundle, seed, headless=headless)
+    chosen = overrides(
+        subject, session, output, bundle, seed, other_subject=other_subject, headless=headless
+    )
     settings = load_settings(session_file, registry, chosen)
     with Display(console, f"sub-{settings.subject} ses-{settings.session}") as display:
         if settings.clock == "virtual":

@@ -8,6 +8,7 @@ from pathlib import Path
 from phosphene.client import Client
 from phosphene.errors import PhospheneError
 from phosphene.messages import Message, Status
+from phosphene.session_file import as_option
 from phosphene.states import State
 
 OVER = (State.FINISHED, State.FAILED)
@@ -70,5 +71,6 @@ def _arguments(options: Mapping[str, object]) -> list[str]:
     """Return the command line options that say the same."""
     arguments: list[str] = []
     for name, value in options.items():
-        arguments += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+        option = as_option(name)
+        arguments += [option] if value is True else [option, str(value)]
     return arguments

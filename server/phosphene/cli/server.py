@@ -8,6 +8,7 @@ from rich.console import Console
 from phosphene.cli.options import (
     BundleFile,
     Headless,
+    OtherSubject,
     Output,
     Seed,
     SessionFile,
@@ -23,6 +24,7 @@ def server(
     session: SessionId = None,
     output: Output = None,
     bundle: BundleFile = None,
+    other_subject: OtherSubject = False,
     seed: Seed = None,
     headless: Headless = False,
 ) -> None:
@@ -34,7 +36,9 @@ def server(
 
     console = Console()
     registry = load_registry()
-    chosen = overrides(subject, session, output, bundle, seed, headless=headless)
+    chosen = overrides(
+        subject, session, output, bundle, seed, other_subject=other_subject, headless=headless
+    )
     settings = load_settings(session_file, registry, chosen)
 
     def announce(connection_file: Path) -> None:

@@ -28,7 +28,7 @@ def train(
         chosen = choose(house.registry, "decoder", decoder)
         settings = msgspec.structs.replace(settings, decoder=chosen)
     console = Console(stderr=as_json)
-    with Display(console, house.title) as display:
+    with Display(console, house.folder.title) as display:
         context = house.reporting("train", display)
         trained = tasks.train(settings, context, Train(str(house.folder.path)))
     if as_json:

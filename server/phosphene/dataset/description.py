@@ -56,6 +56,7 @@ Phosphene derivatives
 
 By subject and session: `bundles` (trained decoders with everything needed to use them again),
 `decodings.tsv`, `pictures` (each with how it was generated), `evaluation.json`, `report.html`.
+`transfer.json`: how well each session's decoder did on the others.
 """
 
 
@@ -70,7 +71,7 @@ def describe_study(root: Path) -> None:
     _write_new(root / DERIVATIVES / "dataset_description.json", _json(derived))
     _write_new(root / DERIVATIVES / "README.md", DERIVATIVES_README)
     # BIDS has no names for decoders and generated pictures.
-    _write_new(root / DERIVATIVES / ".bidsignore", "sub-*/\n")
+    _write_new(root / DERIVATIVES / ".bidsignore", "sub-*/\ntransfer.json\n")
     _write_new(root / "participants.json", _json(PARTICIPANTS))
     _write_new(root / "participants.tsv", "\t".join(PARTICIPANT_FIELDS) + "\n")
     if not any(root.glob("README*")):

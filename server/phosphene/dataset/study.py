@@ -69,6 +69,11 @@ class Study:
             description.add_participant(self.root, subject)
         return folder
 
+    @property
+    def transfer_file(self) -> Path:
+        """How well each session's decoder does on the others."""
+        return self.root / description.DERIVATIVES / "transfer.json"
+
     def sessions(self) -> list["SessionFolder"]:
         """Return the study's sessions, sorted by subject and session."""
         found = sorted(self.root.glob(SESSION_PATTERN))
@@ -111,6 +116,24 @@ class SessionFolder:
             names = ", ".join(str(folder.path.relative_to(here)) for folder in sessions)
             raise PhospheneError(f"{path} is not a session; sessions in it: {names or 'none'}")
         return sessions[0]
+
+    @classmethod
+    def all_at(cls, path: Path) -> list["SessionFolder"]:
+        """Return the session that a folder of ``sourcedata`` holds, or all those of a study.
+
+        Raises ``PhospheneError`` if there is none.
+        """
+        return Study(_absolute(path)).sessions() or [cls.at(path)]
+
+    @property
+    def study(self) -> Study:
+        """The study that it is part of."""
+        return Study(self.study_root)
+
+    @property
+    def title(self) -> str:
+        """How the session is called in a terminal."""
+        return f"sub-{self.subject} ses-{self.session}"
 
     @property
     def path(self) -> Path:

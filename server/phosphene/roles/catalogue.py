@@ -52,11 +52,6 @@ class House:
         folder = SessionFolder.at(session)
         return cls(read_resolved(folder.settings_file, registry), registry, folder, RealClock())
 
-    @property
-    def title(self) -> str:
-        """How the session is called in a terminal."""
-        return f"sub-{self.folder.subject} ses-{self.folder.session}"
-
     @cached_property
     def stimuli(self) -> StimulusSet:
         """The session's image set."""
