@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +163,18 @@ def make_card(
         n_epochs=n_epochs,
         data_sha256=data,
         seed=settings.seed,
-        metrics=dict(decoder.metrics) if isinstance(decoder, Measured) else {},
+        metrics=_metrics(decoder),
     )
+
+
+def _metrics(decoder: Decoder) -> dict[str, float]:
+    """Return what JSON can write of a decoder's metrics: it must not cost the training."""
+    found = decoder.metrics.items() if isinstance(decoder, Measured) else ()
+    return {
+        str(name): float(value)
+        for name, value in found
+        if isinstance(value, Real) and np.isfinite(value)
+    }
 
 
 def step_names(epochs: EpochSettings) -> list[str]:

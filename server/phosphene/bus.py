@@ -17,6 +17,9 @@ MAX_MESSAGE = 16 * 1024 * 1024
 """Bytes of one frame: the largest picture (reliability.md, section 6.3)."""
 HANDSHAKE_TIME = 5000
 SEND_QUEUE = 10_000
+PUBLISH_QUEUE = 1_000
+"""Messages that wait for a subscriber who does not keep up: ten seconds of samples, 5 MB with 128
+channels; then the next ones are dropped for it."""
 """Messages that wait for a slow peer before the newest are dropped."""
 LINGER = 2000
 LOOPBACK = "tcp://127.0.0.1:*"
@@ -95,8 +98,8 @@ class Bus:
         socket = self._context.socket(kind)
         socket.maxmsgsize = MAX_MESSAGE
         socket.handshake_ivl = HANDSHAKE_TIME
-        socket.sndhwm = SEND_QUEUE
-        socket.rcvhwm = SEND_QUEUE
+        queue = PUBLISH_QUEUE if kind in (zmq.PUB, zmq.SUB) else SEND_QUEUE
+        socket.sndhwm = socket.rcvhwm = queue
         return socket
 
 

@@ -81,6 +81,9 @@ class Desk(ABC):
         self._ledger = Ledger(plan)
         self._state = State.CONFIGURED
         self._problem = ""
+        """Why it pauses."""
+        self._notes: list[str] = []
+        """What went wrong and stays so."""
         self._failed = False
         self._lost: set[str] = set()
         """Roles that cannot go on."""
@@ -112,7 +115,7 @@ class Desk(ABC):
     @property
     def status(self) -> Status:
         """Everything an operator asks for."""
-        return self._ledger.status(self._state, self._folder, self._problem)
+        return self._ledger.status(self._state, self._folder, self._reason)
 
     # What comes in.
 
@@ -185,7 +188,8 @@ class Desk(ABC):
                 self._move(Event.RESUME)
             case Stop(reason=reason):
                 after(self._state, Event.STOP)
-                self._problem = self._problem or reason
+                self._note(self._problem or reason)
+                self._problem = ""
                 self._step(lambda: self._script.throw(EndedEarlyError()))
         return Reply(ok=True)
 
@@ -200,8 +204,12 @@ class Desk(ABC):
             self._exports = 0
 
     def _note(self, problem: str) -> None:
-        if problem not in self._problem:
-            self._problem = "; ".join(filter(None, (self._problem, problem)))
+        if problem and problem not in self._notes:
+            self._notes.append(problem)
+
+    @property
+    def _reason(self) -> str:
+        return "; ".join(filter(None, (*self._notes, self._problem)))
 
     def _pause(self, problem: str = "") -> None:
         if self._state is not State.RUNNING:
@@ -214,7 +222,7 @@ class Desk(ABC):
 
     def _move(self, event: Event) -> None:
         self._state = after(self._state, event)
-        self._journal.append(StateChanged(self._now, self._state, self._problem))
+        self._journal.append(StateChanged(self._now, self._state, self._reason))
         self._journal.sync()
         self._publish()
 

@@ -48,7 +48,9 @@ def open_session(settings: Settings, registry: Registry, clock: Clock) -> Iterat
     plan = make_plan(settings, house.context)
 
     def check_signal(spec: SignalSpec) -> None:
-        Pipeline(settings.stream, settings.epochs, spec, house.context)
+        shadows = (settings.of_shadow(n + 1) for n in range(len(settings.shadows)))
+        for each in (settings, *shadows):
+            Pipeline(each.stream, each.epochs, spec, house.context)
 
     with folder.lock():
         write_resolved(settings, folder.settings_file)

@@ -4,6 +4,7 @@
 ``numpy.ndarray``; the wire carries them as raw frames.
 """
 
+from math import nan
 from typing import Literal
 
 import msgspec
@@ -339,10 +340,11 @@ class Decoded(_Message, frozen=True):
     segment: str
     first_sample: int
     """Index in the segment of the epoch's first sample, so that a replay cuts the same."""
-    received: float
-    """Seconds on the LSL clock when acquisition had the epoch's last sample."""
     decoded: float
     """Seconds on the LSL clock when the probabilities were known."""
+    received: float = nan
+    """Seconds on the LSL clock when acquisition had the newest sample that was known: the last
+    one of the epoch, unless its onset came even later."""
     role: str = DRIVER
     """Who decoded it: only the driver's decodings become pictures."""
 

@@ -5,6 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 COMMANDS = {"presenter": ("-m", "phosphene_paradigms.presenter")}
@@ -62,11 +65,24 @@ class Child:
         """Ask the process to end."""
         self._process.terminate()
 
-    def stop(self) -> None:
-        """Wait for the process to end; make it, if it does not."""
+    def stop(self, patience: float = STOP_TIME) -> None:
+        """Wait for the process to end; make it, if it does not within some seconds."""
         for insist in (self._process.terminate, self._process.kill):
             try:
-                self._process.wait(STOP_TIME)
+                self._process.wait(patience)
             except subprocess.TimeoutExpired:
                 insist()
         self._process.wait()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let nobody interrupt what is worth finishing, such as the writing of files."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

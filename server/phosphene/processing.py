@@ -38,6 +38,11 @@ class ShadowSettings(Struct, frozen=True):
     epochs: EpochSettings | None = None
     """None for the session's own."""
 
+    @property
+    def plugins(self) -> tuple[Chosen[Any], ...]:
+        """Every plugin that it has for itself."""
+        return (self.decoder, *(self.stream or ()), *(self.epochs.steps if self.epochs else ()))
+
 
 def read_stream(value: object, registry: Registry, at: Section) -> Stream:
     """Return the stream steps that a list chooses."""

@@ -34,8 +34,9 @@ from phosphene.messages import (
     Reply,
     Stop,
     is_decoder,
+    shadow_number,
 )
-from phosphene.processes import Child
+from phosphene.processes import STOP_TIME, Child
 from phosphene.roles import Outgoing
 from phosphene.session import Session
 
@@ -71,6 +72,8 @@ class Server:
         self._waiting: dict[str, list[Message]] = {}
         self._leaving: set[str] = set()
         self._dead: set[str] = set()
+        self._spoken: set[str] = set()
+        """Roles that have said why they end, and have not ended yet."""
         self._peers: Peers | None = None
         self._stop_asked = False
         self._next_heartbeat = 0.0
@@ -146,6 +149,9 @@ class Server:
         match message:
             case Hello(role=role):
                 self._welcome(role, identity)
+            case Failed(role=role):
+                self._spoken.add(role)
+                self._deliver(self._session.handle(message))
             case Alive():
                 pass
             case Ready(endpoints=endpoints) if endpoints:
@@ -173,7 +179,8 @@ class Server:
             if recipient == "watchers":
                 send(self._facts, message)
             elif isinstance(message, Interrupt):
-                self._children[recipient].interrupt()
+                if recipient in self._children:
+                    self._children[recipient].interrupt()
             elif recipient in self._identities:
                 send(self._control, message, self._identities[recipient])
                 if isinstance(message, Quit):
@@ -214,7 +221,10 @@ class Server:
             return
         if role not in BACKGROUND:
             self._dead.add(role)
-        self._lost(role, child.epitaph)
+        if role in self._spoken:
+            self._spoken.discard(role)  # It has said why; where its log is adds nothing.
+        else:
+            self._lost(role, child.epitaph)
 
     def _lost(self, role: str, why: str) -> None:
         self._deliver(self._session.handle(Failed(role, why)))
@@ -225,8 +235,8 @@ class Server:
                 send(self._control, Quit(), self._identities[role])
             else:  # It is still starting.
                 child.terminate()
-        for child in self._children.values():
-            child.stop()
+        for role, child in self._children.items():
+            child.stop(patience=0.0 if shadow_number(role) else STOP_TIME)
         self._bus.close()
         self._connection_file.unlink(missing_ok=True)
         self._family_file.unlink(missing_ok=True)

@@ -82,7 +82,8 @@ class Session(Desk):
         except EndedEarlyError:
             self._move(Event.STOP)
         except PhospheneError as error:
-            self._problem, self._failed = str(error), True
+            self._failed = True
+            self._note(str(error))
             self._move(Event.STOP)
         yield from self._close()
 
@@ -210,8 +211,10 @@ class Session(Desk):
     def _wait_for_shadows(self) -> Script[None]:
         """Let slower decoders catch up, for a while; a subject is waiting."""
         deadline = self._now + SHADOW_TIME
-        while set(self._shadows) - self._following - self._lost and self._now < deadline:
+        while (late := set(self._shadows) - self._following - self._lost) and self._now < deadline:
             yield
+        for shadow in sorted(late):
+            self._note(f"{shadow} is still being fitted; it misses a run or more")
 
     def _close(self) -> Script[None]:
         """File what there is, whatever came before; a problem here is added to the others."""
@@ -241,10 +244,15 @@ class Session(Desk):
 
     def _keep_best(self) -> Script[None]:
         """Let the trainer file what it has."""
+        if "trainer" in self._lost:
+            return
         self._send("trainer", Interrupt())
         deadline = self._now + KEEP_TIME
-        while "trainer" not in self._lost and self._now < deadline:
+        while "trainer" not in self._lost:
             if isinstance((yield), Trained):
+                return
+            if self._now > deadline:
+                self._note(f"the trainer filed no decoder within {KEEP_TIME:.0f} s")
                 return
 
     def _report(self) -> Script[None]:

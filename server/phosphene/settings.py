@@ -118,7 +118,7 @@ class Settings(msgspec.Struct, frozen=True):
         """Every plugin that takes part."""
         chosen = (getattr(self, name) for name in _HOOKS)
         own = (*filter(None, chosen), *self.stream, *self.epochs.steps)
-        return own + tuple(s.decoder for s in self.shadows)
+        return own + tuple(plugin for shadow in self.shadows for plugin in shadow.plugins)
 
     def of_shadow(self, number: int) -> "Settings":
         """Return the settings with which a shadow, counted from 1, is trained."""
@@ -203,7 +203,12 @@ def read_resolved(path: Path, registry: Registry) -> Settings:
         raise SettingsError(f"{path}: not a file of resolved settings: {error}") from None
     values = content.settings.items()
     sections = {name: Section(name, value, str(path)) for name, value in values}
+    sections = filled(sections, {name: each for name, each in defaults().items() if name in ADDED})
     return _settings(sections, registry, path)
+
+
+ADDED = ("shadows", "other_subject")
+"""Sections that files of early sessions lack; without them everything was as by default."""
 
 
 class _Resolved(msgspec.Struct):

@@ -26,6 +26,7 @@ from phosphene.messages import (
 )
 from phosphene.roles import Outgoing, Role
 from phosphene.roles.catalogue import House
+from phosphene.roles.once import remember_interrupt
 
 HEARTBEAT = 0.5
 ORPHANED = 5.0
@@ -156,6 +157,8 @@ def run_child(name: str, connection_file: Path, build: Build) -> int:
     Whatever goes wrong is told to the server in words before the process ends.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which tells us.
+    if name == "trainer":
+        remember_interrupt()  # The server's way to say: end with the best so far.
     if shadow_number(name):
         os.nice(SHADOW_NICENESS)
     connection = read_connection(connection_file)

@@ -16,6 +16,7 @@ from phosphene.events import Onset
 from phosphene.interfaces import Context, TrainingSet
 from phosphene.journal import BlockKey
 from phosphene.pipeline import Pipeline
+from phosphene.processes import undisturbed
 from phosphene.settings import Settings
 from phosphene.signals import Epochs
 
@@ -83,8 +84,9 @@ def train_session(
     fitting = context.part(COLLECTED, 1.0, f"fitting {settings.decoder.name}")
     fitting.progress(0.0, "")
     decoder = settings.decoder.config.fit(TrainingSet(features, data.trials, data.stimuli), fitting)
-    card = make_card(settings, spec, decoder, len(data.trials), data_sha256)
-    sha256 = save_bundle(folder, card, pipeline.states(), decoder)
+    with undisturbed():
+        card = make_card(settings, spec, decoder, len(data.trials), data_sha256)
+        sha256 = save_bundle(folder, card, pipeline.states(), decoder)
     context.progress(1.0, "")
     return sha256
 

@@ -244,7 +244,7 @@ def live(
         segment, decoded = "/data/one.xdf", trial.time + 0.6
         append_decoding(
             folder.decodings_file,
-            Decoded(trial, tuple(classes), probabilities, segment, 0, decoded - 0.01, decoded),
+            Decoded(trial, tuple(classes), probabilities, segment, 0, decoded, decoded - 0.01),
         )
 
 

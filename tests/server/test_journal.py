@@ -35,7 +35,7 @@ ENTRIES: list[Entry] = [
     Exported("/data/a.vhdr"),
     Trained("/data/bundle-01", "ab"),
     DecoderReady("ab", ("n1", "n2")),
-    Decoded(ONSET, ("n1", "n2"), (0.1, 0.9), "/data/b.xdf", 1234, 2.4, 2.5),
+    Decoded(ONSET, ("n1", "n2"), (0.1, 0.9), "/data/b.xdf", 1234, 2.5, 2.4),
     Reported("/data/report.html"),
     Failed("exporter", "the disk is full"),
 ]

@@ -119,7 +119,7 @@ class Lab:
             best = onset.wnid if index < n_right else next(c for c in classes if c != onset.wnid)
             probabilities = tuple(0.7 if wnid == best else 0.1 for wnid in classes)
             decoded = Decoded(
-                onset, classes, probabilities, "/x.xdf", 0, onset.time + 0.53, onset.time + 0.55
+                onset, classes, probabilities, "/x.xdf", 0, onset.time + 0.55, onset.time + 0.53
             )
             append_decoding(self.folder.decodings_file, decoded)
             name = f"run-01_block-01_attempt-01_trial-{onset.trial:03d}.png"

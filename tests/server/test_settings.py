@@ -293,3 +293,16 @@ def test_every_example_is_accepted(registry: Registry, tmp_path: Path, example: 
 def test_the_document_writes_out_the_paper_as_it_is() -> None:
     lines = (PRESETS / "preprocessing" / "paper.yaml").read_text().splitlines(keepends=True)
     assert "".join(lines[2:]) in EXAMPLES
+
+
+def test_the_file_of_a_session_from_before_shadows_can_be_read(
+    registry: Registry, tmp_path: Path
+) -> None:
+    file = tmp_path / "settings.json"
+    settings = load_settings("demo", registry)
+    write_resolved(settings, file)
+    content = json.loads(file.read_text())
+    for name in ("shadows", "other_subject"):
+        del content["settings"][name]
+    file.write_text(json.dumps(content))
+    assert read_resolved(file, registry) == settings

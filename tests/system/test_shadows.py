@@ -146,8 +146,9 @@ def child(role: str, folder: Path) -> int:
 
 
 @pytest.mark.timeout(200)
-def test_a_killed_and_a_frozen_shadow_do_not_disturb_the_driver(tmp_path: Path) -> None:
-    file = write_session(tmp_path, "[power-lr, power-lr]", clock="real")
+def test_a_killed_a_frozen_and_an_endless_shadow_do_not_disturb_the_driver(tmp_path: Path) -> None:
+    endless = "{plain-stft: {epochs: 100000, patience: 100000, widths: [4, 4]}}"
+    file = write_session(tmp_path, f"[power-lr, power-lr, {endless}]", clock="real")
     folder = SessionFolder(tmp_path / "study", "01", "01")
     running = subprocess.Popen(
         [sys.executable, "-m", "phosphene", "run", str(file)],
@@ -163,3 +164,5 @@ def test_a_killed_and_a_frozen_shadow_do_not_disturb_the_driver(tmp_path: Path) 
     assert [row["trial"] for row in driver] == [str(n + 1) for n in range(TRIALS)]
     assert 1 <= len(rows(folder.decodings_of("shadow-2"))) < TRIALS
     assert "shadow-1: the process was killed by signal 9" in out
+    assert "shadow-3 is still being fitted" in out
+    assert not folder.decodings_of("shadow-3").exists()

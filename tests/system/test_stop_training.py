@@ -57,6 +57,32 @@ def test_stop_during_training_keeps_the_best_decoder_so_far(server: Any) -> None
     assert "enough" in (folder / "journal.jsonl").read_text()
 
 
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("fate", ["stopped at once", "killed"])
+def test_a_training_without_a_result_ends_in_words(server: Any, fate: str) -> None:
+    with Client(server.connection_file) as client:
+        while client.status().state != "ready":
+            time.sleep(0.1)
+        client.start()
+        while client.status().state != "training":
+            time.sleep(0.05)
+        folder = Path(client.status().folder)
+        if fate == "killed":
+            trainer = rf"phosphene.shell trainer .*family-{folder.parent.name}-{folder.name}-"
+            while subprocess.run(["pkill", "-KILL", "-f", trainer], check=False).returncode:
+                time.sleep(0.05)
+        else:
+            client.stop("never mind")
+    _, printed = server.wait()
+    assert "Traceback" not in printed
+    journal = (folder / "journal.jsonl").read_text()
+    if fate == "killed":
+        assert "trainer: the process was killed by signal 9" in journal
+    else:
+        assert '"state":"finished"' in journal
+        assert "never mind" in journal
+
+
 def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) / os.sysconf("SC_CLK_TCK")

@@ -44,7 +44,7 @@ class SessionEvaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     feedback: Evaluation | None
     """Of the decodings that the subject saw the answers to."""
     shadows: tuple[Evaluation, ...] = ()
-    """Of the decoders that ran beside, on the same trials."""
+    """Of the decoders that ran beside; one that came late or ended early decoded fewer trials."""
     problem: str = ""
     """Why the recording could not be cross-validated."""
     recordings: Mapping[str, int] = {}

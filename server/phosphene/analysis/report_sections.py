@@ -190,7 +190,10 @@ def _side_by_side(material: Material) -> Html:
         f"{number}. {next(iter(each.decoder))}, {role}": each.top[0]
         for number, (role, each) in enumerate(found, start=1)
     }
-    said = paragraph("Decoders that ran beside it; the subject saw nothing of what they found.")
+    said = paragraph(
+        "Decoders that ran beside it; the subject saw nothing of what they found. Each is judged "
+        "on the trials that it decoded: one that came late or ended early has fewer."
+    )
     return Html(said + accuracy_facts(rows))
 
 

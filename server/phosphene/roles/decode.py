@@ -86,11 +86,14 @@ class _LoadedBundle:
         self._clock = clock
         self._name = name
         self._received = 0.0
+        self._since = clock.now()
+        """What was received earlier waited while this was loaded; to decode it would be no more
+        than a replay."""
         self._segment = ""
         self._next_sample = 0
 
     def feed(self, samples: Samples) -> Outgoing:
-        if samples.first == 0:
+        if samples.first == 0 and samples.received >= self._since:
             self._pipeline.open_segment()
             self._segment = samples.segment
         elif (samples.segment, samples.first) != (self._segment, self._next_sample):
@@ -125,7 +128,7 @@ class _LoadedBundle:
             tuple(float(p) for p in decoding.probabilities[0]),
             self._segment,
             cut.first_sample,
-            self._received,
             self._clock.now(),
+            self._received,
             self._name,
         )

@@ -36,16 +36,32 @@ class OneShot(Generic[M]):
         """Do nothing: nothing is held."""
 
 
+_EARLY = threading.Event()
+
+
+def remember_interrupt() -> None:
+    """Keep a SIGINT that comes before there is anything to interrupt."""
+    signal.signal(signal.SIGINT, lambda *_: _EARLY.set())
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGINT end the work; a decoder that is trained step by step keeps the best so far."""
+    """Let one SIGINT end the work; a decoder that is trained step by step keeps the best so far."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, _interrupt_once)
     try:
+        if _EARLY.is_set():
+            raise KeyboardInterrupt
         yield
     except KeyboardInterrupt:
         raise PhospheneError("interrupted before there was anything to keep") from None
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _interrupt_once(*_signal: object) -> None:
+    # A second one would disturb the saving of what the first one kept.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
