@@ -139,7 +139,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path: 
 @settings(max_examples=20, deadline=None)
 @given(gain=st.floats(1e-3, 1e9), offset=st.floats(-1e3, 1e3))
 def test_the_unit_of_the_signal_does_not_matter(gain: float, offset: float) -> None:
-    from phosphene_plugins._braindecode.waveforms import Waveforms
+    from phosphene_plugins._waveforms import Waveforms
 
     data = training_set(repeats=2).epochs.data
     other = np.float32(gain) * (data + np.float32(offset * 1e-5))

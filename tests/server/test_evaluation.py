@@ -347,3 +347,30 @@ def test_a_missing_evaluation_says_how_to_make_it(folder: SessionFolder) -> None
 def test_a_summary_says_why_there_is_no_accuracy() -> None:
     assert summary(SessionEvaluation(None, None, problem="1 block")) == ["not evaluated: 1 block"]
     assert summary(SessionEvaluation(None, None)) == ["nothing was decoded in this session"]
+
+
+class Clairvoyant(DecoderConfig, frozen=True):
+    """Knows a class that no trial shows."""
+
+    def fit(self, training_set: TrainingSet, context: Context) -> "Clairvoyant":
+        return self
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return ("n0", "n1", "n2", "n9")
+
+    def decode(self, epochs: Epochs) -> Decoding:
+        return Decoding(np.tile([0.1, 0.1, 0.1, 0.7], (len(epochs), 1)))
+
+    def save(self, folder: Path) -> None:
+        raise NotImplementedError
+
+
+def test_a_decoder_may_know_classes_that_no_trial_shows() -> None:
+    data = recording(interleaved(2, 2, 3))
+    found, predictions = evaluate(
+        data, Standardise(), Chosen("clairvoyant", Clairvoyant()), Context(data.stimuli)
+    )
+    assert predictions.classes == ("n0", "n1", "n2", "n9")
+    assert set(predictions.decoded) == {"n9"}
+    assert found.top[0].n_correct == 0

@@ -11,12 +11,12 @@ from phosphene import Context, Decoding, Epochs, PhospheneError, TrainingSet
 from phosphene_plugins._braindecode.models import Architecture, build, overheard
 from phosphene_plugins._braindecode.names import check_names
 from phosphene_plugins._braindecode.settings import BraindecodeSettings
-from phosphene_plugins._braindecode.waveforms import Waveforms
 from phosphene_plugins._distillation.decoder import Card, NetworkDecoder, read
 from phosphene_plugins._distillation.fitting import Design, learn
 from phosphene_plugins._distillation.inputs import Inputs
 from phosphene_plugins._distillation.objectives import labels_alone
 from phosphene_plugins._distillation.training import find_device, reproducible
+from phosphene_plugins._waveforms import Waveforms
 
 NAME = "braindecode"
 

@@ -94,17 +94,21 @@ def predict(
     folds: Sequence[Fold],
 ) -> Predictions:
     """Return the probabilities of every tested trial, in the order of the trials."""
-    classes = training_set.classes
-    probabilities = np.full((len(training_set.trials), len(classes)), np.nan)
-    tested_in = [""] * len(training_set.trials)
+    tested: list[tuple[tuple[str, ...], NDArray[np.floating]]] = []
     for number, fold in enumerate(folds):
         name = f"testing {fold.name}"
         part = context.part(number / len(folds), (number + 1) / len(folds), name)
         part.progress(0.0, "")
-        probabilities[fold.test] = _test(training_set, pipeline, decoder, part, fold)
+        tested.append(_test(training_set, pipeline, decoder, part, fold))
+    context.progress(1.0, "tested")
+    # A decoder may know classes that no trial showed.
+    classes = tuple(sorted({*training_set.classes}.union(*(known for known, _ in tested))))
+    probabilities = np.full((len(training_set.trials), len(classes)), np.nan)
+    tested_in = [""] * len(training_set.trials)
+    for fold, (known, found) in zip(folds, tested, strict=True):
+        probabilities[fold.test] = aligned(found, known, classes)
         for index in fold.test:
             tested_in[index] = fold.name
-    context.progress(1.0, "tested")
     return Predictions(training_set.trials, tested_in, classes, probabilities)
 
 
@@ -165,9 +169,8 @@ def _test(
     config: DecoderConfig,
     context: Context,
     fold: Fold,
-) -> NDArray[np.float64]:
+) -> tuple[tuple[str, ...], NDArray[np.floating]]:
     train, test = training_set.select(fold.train), training_set.select(fold.test)
     seen = TrainingSet(pipeline.fit(train.epochs), train.trials, train.stimuli)
     decoder = config.fit(seen, context)
-    decoding = decoder.decode(pipeline.transform(test.epochs))
-    return aligned(decoding.probabilities, decoder.classes, training_set.classes)
+    return decoder.classes, decoder.decode(pipeline.transform(test.epochs)).probabilities

@@ -1,0 +1,1 @@
+"""The work of the plugin ``clip-retrieval``; only ``settings`` may be imported at discovery."""
