@@ -8,15 +8,20 @@ can be compared; nothing is ever downloaded.
 from collections.abc import Mapping
 from pathlib import Path
 
-from phosphene import Context, Decoder, DecoderConfig, TrainingSet, hookimpl
+from phosphene import Context, Decoder, DecoderConfig, Epochs, TrainingSet, hookimpl
 from phosphene_plugins._braindecode.settings import BraindecodeSettings
 from phosphene_plugins._distillation.settings import need
+from phosphene_plugins._waveforms import Waveforms
 
 LIBRARIES = ("braindecode", "torch", "torchaudio", "safetensors")
 
 
 class BraindecodeConfig(BraindecodeSettings, frozen=True, kw_only=True):
     """A network on waveforms. Needs the extra ``braindecode``."""
+
+    def check(self, epochs: Epochs) -> None:
+        """Raise ``PhospheneError`` for spectrograms."""
+        Waveforms.check(epochs, "braindecode")
 
     def fit(self, training_set: TrainingSet, context: Context) -> Decoder:
         """Return the fitted decoder; Ctrl-C returns the best so far."""

@@ -8,13 +8,18 @@ of it. What was decided besides is in docs/decoders.md.
 from collections.abc import Mapping
 from pathlib import Path
 
-from phosphene import Context, Decoder, DecoderConfig, TrainingSet, hookimpl
+from phosphene import Context, Decoder, DecoderConfig, Epochs, TrainingSet, hookimpl
 from phosphene_plugins._distillation.settings import need
 from phosphene_plugins._retrieval.settings import RetrievalSettings
+from phosphene_plugins._waveforms import Waveforms
 
 
 class ClipRetrievalConfig(RetrievalSettings, frozen=True):
     """EEG in a space of images. Needs the extra ``torch``; open_clip features ``clip``."""
+
+    def check(self, epochs: Epochs) -> None:
+        """Raise ``PhospheneError`` for spectrograms."""
+        Waveforms.check(epochs, "clip-retrieval")
 
     def fit(self, training_set: TrainingSet, context: Context) -> Decoder:
         """Return the fitted decoder; Ctrl-C returns the best so far."""

@@ -7,12 +7,17 @@ is silent. Whether the teacher helps is shown by ``plain-stft``, the same networ
 from collections.abc import Mapping
 from pathlib import Path
 
-from phosphene import Context, Decoder, DecoderConfig, TrainingSet, hookimpl
+from phosphene import Context, Decoder, DecoderConfig, Epochs, TrainingSet, hookimpl
+from phosphene_plugins._distillation.inputs import check_spectrogram
 from phosphene_plugins._distillation.settings import DistillationSettings, need
 
 
 class KdStftConfig(DistillationSettings, frozen=True):
     """A residual CNN with a teacher. Needs the extra ``torch``; open_clip teachers ``clip``."""
+
+    def check(self, epochs: Epochs) -> None:
+        """Raise ``PhospheneError`` unless these are spectrograms."""
+        check_spectrogram(epochs, "kd-stft")
 
     def fit(self, training_set: TrainingSet, context: Context) -> Decoder:
         """Return the fitted decoder; Ctrl-C returns the best so far."""

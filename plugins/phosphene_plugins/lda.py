@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from phosphene import Context, Decoder, DecoderConfig, PhospheneError, TrainingSet, hookimpl
+from phosphene import Context, Decoder, DecoderConfig, Epochs, PhospheneError, TrainingSet, hookimpl
 from phosphene_plugins._linear.decoder import Card, check_time_domain, load_linear
 from phosphene_plugins._linear.fitting import Method, fit_linear
 from phosphene_plugins._linear.model import Array, Labels, Samples
@@ -30,15 +30,18 @@ class LDAConfig(DecoderConfig, frozen=True):
             if (found := getattr(self, field)) < 1:
                 raise ValueError(f"{field} must be at least 1; found {found}")
 
-    def fit(self, training_set: TrainingSet, context: Context) -> Decoder:
-        """Return the fitted decoder."""
-        epochs = training_set.epochs
-        check_time_domain(epochs, "lda")
+    def check(self, epochs: Epochs) -> None:
+        """Raise ``PhospheneError`` for spectrograms, and for fewer samples than windows."""
+        check_time_domain(epochs, "lda", ", or choose preprocessing: evoked")
         if self.windows > (n_times := epochs.data.shape[2]):
             raise PhospheneError(
                 f"lda: windows must be at most the {n_times} samples of an epoch; "
                 f"found {self.windows}"
             )
+
+    def fit(self, training_set: TrainingSet, context: Context) -> Decoder:
+        """Return the fitted decoder."""
+        self.check(training_set.epochs)
         method = Method("lda", lambda _: WindowMeans(self.windows), self._classify)
         return fit_linear(method, self, training_set, context)
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from phosphene import Context, Decoder, DecoderConfig, TrainingSet, hookimpl
+from phosphene import Context, Decoder, DecoderConfig, Epochs, TrainingSet, hookimpl
+from phosphene_plugins._distillation.inputs import check_spectrogram
 from phosphene_plugins._distillation.settings import NetworkSettings, between, need
 
 
@@ -16,6 +17,10 @@ class PlainStftConfig(NetworkSettings, frozen=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         between("label_smoothing", self.label_smoothing, 0, 0.9)
+
+    def check(self, epochs: Epochs) -> None:
+        """Raise ``PhospheneError`` unless these are spectrograms."""
+        check_spectrogram(epochs, "plain-stft")
 
     def fit(self, training_set: TrainingSet, context: Context) -> Decoder:
         """Return the fitted decoder; Ctrl-C returns the best so far."""

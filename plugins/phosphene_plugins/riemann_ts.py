@@ -39,6 +39,10 @@ class RiemannTSConfig(DecoderConfig, frozen=True):
         if not self.c > 0:
             raise ValueError(f"c must be above 0; found {self.c}")
 
+    def check(self, epochs: Epochs) -> None:
+        """Raise ``PhospheneError`` for spectrograms."""
+        check_time_domain(epochs, "riemann-ts")
+
     def fit(self, training_set: TrainingSet, context: Context) -> Decoder:
         """Return the fitted decoder."""
         need("riemann", "pyriemann")

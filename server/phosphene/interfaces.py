@@ -204,6 +204,12 @@ class Measured(Protocol):
 class DecoderConfig(PluginConfig, frozen=True):
     """Settings of a decoder."""
 
+    def check(self, epochs: Epochs) -> None:
+        """Raise ``PhospheneError`` if it could never decode epochs of this kind and shape.
+
+        It is asked with noise before the first image is shown; whoever leaves it out is believed.
+        """
+
     def fit(self, training_set: TrainingSet, context: Context) -> Decoder:
         """Return a decoder fitted on nothing but ``training_set``."""
         raise NotImplementedError

@@ -9,10 +9,10 @@ from shutil import copyfile
 from phosphene.bundle import CARD, check_subject
 from phosphene.clock import Clock, RealClock, VirtualClock
 from phosphene.dataset.study import SessionFolder
+from phosphene.errors import PhospheneError
 from phosphene.journal import Journal
 from phosphene.loop import VirtualLoop
-from phosphene.messages import Message, Start, Status
-from phosphene.pipeline import Pipeline
+from phosphene.messages import Message, Start, Status, shadow_role
 from phosphene.plan import Plan, make_plan
 from phosphene.registry import Registry
 from phosphene.roles.catalogue import House
@@ -21,6 +21,7 @@ from phosphene.session import Session
 from phosphene.settings import Settings, write_resolved
 from phosphene.signals import SignalSpec
 from phosphene.states import State
+from phosphene.training import check_settings
 
 Watch = Callable[[Message], None]
 
@@ -48,9 +49,12 @@ def open_session(settings: Settings, registry: Registry, clock: Clock) -> Iterat
     plan = make_plan(settings, house.context)
 
     def check_signal(spec: SignalSpec) -> None:
-        shadows = (settings.of_shadow(n + 1) for n in range(len(settings.shadows)))
-        for each in (settings, *shadows):
-            Pipeline(each.stream, each.epochs, spec, house.context)
+        check_settings(settings, spec, house.context)
+        for number in range(1, len(settings.shadows) + 1):
+            try:
+                check_settings(settings.of_shadow(number), spec, house.context)
+            except PhospheneError as error:
+                raise PhospheneError(f"{shadow_role(number)}: {error}") from None
 
     with folder.lock():
         write_resolved(settings, folder.settings_file)

@@ -60,6 +60,13 @@ def read_epochs(value: object, registry: Registry, at: Section) -> EpochSettings
         )
 
 
+def read_preprocessing(name: str, registry: Registry) -> tuple[Stream, EpochSettings]:
+    """Return the steps and epochs of a preprocessing preset."""
+    sections = preprocessing(name)
+    stream, epochs = sections["stream"], sections["epochs"]
+    return read_stream(stream.value, registry, stream), read_epochs(epochs.value, registry, epochs)
+
+
 def read_shadows(value: object, registry: Registry, at: Section) -> tuple[ShadowSettings, ...]:
     """Return the shadows of a list: decoders, or decoders with a preprocessing of their own."""
     if not isinstance(value, list):
@@ -72,7 +79,10 @@ def read_shadows(value: object, registry: Registry, at: Section) -> tuple[Shadow
 
 
 def _shadow(value: object, registry: Registry, at: Section) -> ShadowSettings:
-    given = value if isinstance(value, dict) and "decoder" in value else {"decoder": value}
+    own = {"decoder", "preprocessing", "stream", "epochs"}
+    given = value if isinstance(value, dict) and own & value.keys() else {"decoder": value}
+    if "decoder" not in given:
+        raise FieldError((), "'decoder' is missing; expected {decoder: ..., preprocessing: NAME}")
     given = _preprocessed(given)
     for name in given:
         if name not in ("decoder", "stream", "epochs"):

@@ -18,7 +18,7 @@ from phosphene.journal import BlockKey
 from phosphene.pipeline import Pipeline
 from phosphene.processes import undisturbed
 from phosphene.settings import Settings
-from phosphene.signals import Epochs
+from phosphene.signals import Epochs, SignalSpec
 
 COLLECTED = 0.2
 """Share of the progress bar that reading the recordings takes."""
@@ -89,6 +89,14 @@ def train_session(
         sha256 = save_bundle(folder, card, pipeline.states(), decoder)
     context.progress(1.0, "")
     return sha256
+
+
+def check_settings(settings: Settings, spec: SignalSpec, context: Context) -> None:
+    """Raise ``PhospheneError`` if steps or decoder cannot take a signal: tried with some noise."""
+    pipeline = Pipeline(settings.stream, settings.epochs, spec, context, settings.screen.lag)
+    shape = (4, pipeline.spec.n_channels, pipeline.n_times)
+    noise = context.rng(*b"noise").normal(0, 1e-5, shape).astype(np.float32)
+    settings.decoder.config.check(pipeline.fit(Epochs(noise, pipeline.spec, pipeline.tmin)))
 
 
 def block_of(onset: Onset) -> BlockKey:

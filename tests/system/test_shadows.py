@@ -7,16 +7,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
+from phosphene import (
+    Context,
+    Decoder,
+    DecoderConfig,
+    PhospheneError,
+    TrainingSet,
+    hookimpl,
+)
 from phosphene.analysis.evaluation import read_evaluation
 from phosphene.dataset.study import SessionFolder
 from phosphene.errors import SettingsError
 from phosphene.launch import run_virtual
 from phosphene.messages import Decoded, Message
-from phosphene.registry import load_registry
+from phosphene.registry import Registry, load_registry
 from phosphene.settings import load_settings, read_resolved
 from phosphene.states import State
 
@@ -83,7 +92,22 @@ def test_shadows_decode_the_same_trials_and_only_the_driver_is_published(tmp_pat
     assert [each.n_trials for each in found.shadows] == [TRIALS, TRIALS]
     assert found.feedback
     assert found.shadows[0].top == found.feedback.top
-    assert "power-lr, shadow" in folder.report_file.read_text()
+    assert "power-lr, shadow-1" in folder.report_file.read_text()
+
+
+def test_another_decoder_is_evaluated_beside_the_session_and_takes_credit_for_nothing(
+    tmp_path: Path,
+) -> None:
+    folder, _, _ = run(tmp_path, "[]")
+    own = folder.evaluation_file.read_bytes()
+    command = [sys.executable, "-m", "phosphene", "evaluate", str(folder.path)]
+    other = ["--decoder", "{lda: {windows: 5}}", "--preprocessing", "evoked"]
+    done = subprocess.run([*command, *other], capture_output=True, text=True, check=True)
+    assert "lda, split leave-one-run-out" in done.stdout
+    assert "power-lr, decoded live" in done.stdout
+    assert folder.evaluation_file.read_bytes() == own
+    assert (folder.derivatives / "evaluation_lda.json").exists()
+    assert (folder.derivatives / "predictions_lda.tsv").exists()
 
 
 def test_the_settings_of_shadows_survive_the_resolved_file(tmp_path: Path) -> None:
@@ -94,12 +118,54 @@ def test_the_settings_of_shadows_survive_the_resolved_file(tmp_path: Path) -> No
     assert (shadow.stream, shadow.epochs) == (settings.stream, settings.epochs)
 
 
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("decoder: power-lr\nshadows: [plain-stft]", "shadow-1: plain-stft decodes spectrograms"),
+        ("decoder: {lda: {windows: 500}}\nshadows: []", "lda: windows must be at most"),
+    ],
+)
+def test_a_decoder_that_could_never_learn_is_refused_before_the_first_image(
+    tmp_path: Path, lines: str, words: str
+) -> None:
+    file = write_session(tmp_path, "SHADOWS")
+    text = file.read_text().replace("decoder: power-lr\nshadows: SHADOWS", lines)
+    file.write_text(text.replace("preprocessing: paper", "preprocessing: evoked"))
+    registry = load_registry()
+    status = run_virtual(load_settings(file, registry), registry, lambda _message: None)
+    assert status.state is State.FAILED
+    assert status.problem.startswith(words)
+    assert status.n_samples == 0
+
+
+class Unteachable(DecoderConfig, frozen=True):
+    def fit(self, training_set: TrainingSet, context: Context) -> Decoder:
+        raise PhospheneError("unteachable learns nothing")
+
+
+class Plugin:
+    """What an installed distribution would offer."""
+
+    @staticmethod
+    @hookimpl
+    def decoder() -> dict[str, type[DecoderConfig]]:
+        return {"unteachable": Unteachable}
+
+
+class Point:
+    name, value, dist = "unteachable", "unteachable", None
+
+    def load(self) -> type[Plugin]:
+        return Plugin
+
+
 def test_a_shadow_that_cannot_learn_is_noted_and_stops_nothing(tmp_path: Path) -> None:
-    # Two epochs without a spectrogram: not for this network.
-    blind = "{decoder: plain-stft, stream: [], epochs: {tmin: 0.0, tmax: 0.4}}"
-    folder, problem, _ = run(tmp_path, f"[{blind}, power-lr]")
-    assert "shadow-1" in problem
-    assert "spectrogram" in problem
+    registry = Registry([*entry_points(group="phosphene"), Point()])  # type: ignore[list-item]
+    file = write_session(tmp_path, "[unteachable, power-lr]")
+    status = run_virtual(load_settings(file, registry), registry, lambda _message: None)
+    assert status.state is State.FINISHED
+    assert "shadow-1: unteachable learns nothing" in status.problem
+    folder = SessionFolder.at(Path(status.folder))
     assert len(rows(folder.decodings_file)) == TRIALS
     assert len(rows(folder.decodings_of("shadow-2"))) == TRIALS
     assert not folder.decodings_of("shadow-1").exists()

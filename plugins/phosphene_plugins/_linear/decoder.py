@@ -105,12 +105,12 @@ def load_linear(name: str, folder: Path, restore: Restore) -> LinearDecoder:
     return LinearDecoder(card, features, linear)
 
 
-def check_time_domain(epochs: Epochs, name: str) -> None:
+def check_time_domain(epochs: Epochs, name: str, hint: str = "") -> None:
     """Raise ``PhospheneError`` for spectrograms."""
     if epochs.data.ndim != 3:
         raise PhospheneError(
             f"{name} decodes epochs in the time domain, found spectrograms; leave out the step "
-            "'spectrogram', or choose preprocessing: evoked"
+            f"'spectrogram'{hint}"
         )
 
 

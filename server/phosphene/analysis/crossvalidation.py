@@ -16,9 +16,6 @@ from phosphene.errors import PhospheneError
 from phosphene.interfaces import Context, DecoderConfig, TrainingSet
 from phosphene.signals import Epochs
 
-LIVE = {"live": "decoded live", "live, shadow": "decoded live as a shadow"}
-"""What is said of decodings that were made while the session ran, by split."""
-
 
 class Pipeline(Protocol):
     """The epoch steps of a session, which are fitted again for every fold."""
@@ -38,7 +35,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decoder: dict[str, Any]
     """Name and settings."""
     split: str
-    """``live`` or ``live, shadow`` for what was decoded while the session ran."""
+    """``live`` or ``live, shadow-1`` for what was decoded while the session ran."""
     nested: bool
     """Whether class and time are one variable in the trials."""
     label: str
@@ -142,7 +139,8 @@ def judge(
 def describe(evaluation: Evaluation) -> list[str]:
     """Return an evaluation as lines of text."""
     (decoder,) = evaluation.decoder or [""]
-    how = LIVE.get(evaluation.split, f"split {evaluation.split}")
+    kind, _, role = evaluation.split.partition(", ")
+    how = f"decoded live {role and 'as'} {role}".strip() if kind == "live" else f"split {kind}"
     lines = [
         f"{decoder}, {how}: {evaluation.n_trials} trials of {len(evaluation.by_class)} classes"
     ]

@@ -11,7 +11,7 @@ from phosphene.analysis.crossvalidation import Evaluation, describe, evaluate, j
 from phosphene.analysis.predictions import Predictions, read_decodings
 from phosphene.analysis.splits import is_nested
 from phosphene.bundle import CARD, read_card
-from phosphene.choice import choose, plain
+from phosphene.choice import plain
 from phosphene.dataset.study import SessionFolder
 from phosphene.epochs import Incomplete
 from phosphene.errors import PhospheneError
@@ -56,26 +56,28 @@ def evaluate_session(
     folder: SessionFolder,
     registry: Registry,
     context: Context,
-    decoder: str | None = None,
+    tested: Settings | None = None,
     split: str | None = None,
 ) -> SessionEvaluation:
     """Evaluate a session, and write ``evaluation.json`` and ``predictions.tsv``.
 
-    ``decoder`` and ``split`` replace the session's decoder and the split that its design suggests.
+    ``tested`` has another decoder or preprocessing than the session's own; what comes of it goes
+    into files of its own, ``evaluation_DECODER.json``. ``split`` replaces the one that the design
+    suggests.
     Raises ``PhospheneError`` if the recording cannot be evaluated; a session without a ``record``
     phase has only its live decodings to show.
     """
     settings = read_resolved(folder.settings_file, registry)
-    if decoder is not None:
-        settings = structs.replace(settings, decoder=choose(registry, "decoder", decoder))
+    tested = tested or settings
+    suffix = "" if tested == settings else f"_{tested.decoder.name}"
     cross_validation = None
     if folder.segments("record"):
-        cross_validation, predictions = _cross_validate(folder, settings, context, split)
-        predictions.write(folder.derivatives / "predictions.tsv")
+        cross_validation, predictions = _cross_validate(folder, tested, context, split)
+        predictions.write(folder.derivatives / f"predictions{suffix}.tsv")
     feedback = evaluate_feedback(folder, settings, context)
     shadows = evaluate_shadows(folder, settings, context)
     found = SessionEvaluation(cross_validation, feedback, shadows, recordings=_recordings(folder))
-    return _written(found, folder)
+    return _written(found, folder.derivatives / f"evaluation{suffix}.json")
 
 
 def current_evaluation(
@@ -96,7 +98,7 @@ def current_evaluation(
         return evaluate_session(folder, registry, context)
     except PhospheneError as error:
         found = SessionEvaluation(None, feedback, shadows, str(error), _recordings(folder))
-        return _written(found, folder)
+        return _written(found, folder.evaluation_file)
 
 
 def evaluate_feedback(
@@ -112,11 +114,11 @@ def evaluate_shadows(
     folder: SessionFolder, settings: Settings, context: Context
 ) -> tuple[Evaluation, ...]:
     """Return how well each shadow decoded live; one that never did is left out."""
-    files = [folder.decodings_of(shadow_role(n + 1)) for n in range(len(settings.shadows))]
-    found = [
-        _judge_live(folder, file, plain(shadow.decoder), "live, shadow", context)
-        for file, shadow in zip(files, settings.shadows, strict=True)
-    ]
+    found = []
+    for number, shadow in enumerate(settings.shadows, start=1):
+        role = shadow_role(number)
+        decoder, file = plain(shadow.decoder), folder.decodings_of(role)
+        found.append(_judge_live(folder, file, decoder, f"live, {role}", context))
     return tuple(filter(None, found))
 
 
@@ -183,7 +185,7 @@ def _recordings(folder: SessionFolder) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in folder.segments("record")}
 
 
-def _written(found: SessionEvaluation, folder: SessionFolder) -> SessionEvaluation:
+def _written(found: SessionEvaluation, path: Path) -> SessionEvaluation:
     content = msgspec.json.format(msgspec.json.encode(found), indent=2)
-    folder.evaluation_file.write_bytes(content + b"\n")
+    path.write_bytes(content + b"\n")
     return found

@@ -50,6 +50,8 @@ def what_was_done(material: Material) -> Html:
         + words.steps(settings.epochs.steps),
         "Decoder": words.plugin(settings.decoder),
     }
+    for number, shadow in enumerate(settings.shadows, start=1):
+        rows[f"Shadow {number}"] = words.shadow(shadow)
     if settings.generator and material.evaluation.feedback:
         rows["Generator"] = words.plugin(settings.generator)
     sentences = [paragraph(words.design(phase)) for phase in material.course.phases]
@@ -185,10 +187,9 @@ def _side_by_side(material: Material) -> Html:
     evaluation = material.evaluation
     if not (evaluation.feedback and evaluation.shadows):
         return Html()
-    found = [("shown", evaluation.feedback), *(("shadow", each) for each in evaluation.shadows)]
     rows = {
-        f"{number}. {next(iter(each.decoder))}, {role}": each.top[0]
-        for number, (role, each) in enumerate(found, start=1)
+        f"{next(iter(each.decoder))}, {each.split.partition(', ')[2] or 'shown'}": each.top[0]
+        for each in (evaluation.feedback, *evaluation.shadows)
     }
     said = paragraph(
         "Decoders that ran beside it; the subject saw nothing of what they found. Each is judged "

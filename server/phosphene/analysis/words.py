@@ -10,6 +10,7 @@ from phosphene.analysis.course import PhaseCourse
 from phosphene.analysis.predictions import Predictions
 from phosphene.analysis.splits import is_nested
 from phosphene.choice import Chosen, plain
+from phosphene.processing import ShadowSettings
 from phosphene.settings import ScreenSettings, Settings
 
 MILLISECONDS = 1e3
@@ -27,6 +28,14 @@ def plugin(chosen: Chosen[Any]) -> str:
 def steps(chosen: Sequence[Chosen[Any]]) -> str:
     """Return steps in order."""
     return ", ".join(map(plugin, chosen)) or "nothing"
+
+
+def shadow(settings: ShadowSettings) -> str:
+    """Return a shadow's decoder, and its preprocessing if it has one of its own."""
+    own = settings.stream is not None or settings.epochs is not None
+    epochs = settings.epochs.steps if settings.epochs else ()
+    given = f"; its own preprocessing: {steps((*(settings.stream or ()), *epochs))}" if own else ""
+    return plugin(settings.decoder) + given
 
 
 def design(phase: PhaseCourse) -> str:

@@ -7,9 +7,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from phosphene.cli.other import OtherDecoder, OtherPreprocessing, other_settings
+
 if TYPE_CHECKING:
     from phosphene.analysis.transfer import Transfer
     from phosphene.dataset.study import SessionFolder
+
+Other = tuple[str | None, str | None]
+"""Another decoder, another preprocessing."""
 
 
 def evaluate(
@@ -20,9 +25,8 @@ def evaluate(
             help="The session's folder in sourcedata. With --transfer several, or a study.",
         ),
     ],
-    decoder: Annotated[
-        str | None, typer.Option(help="Another decoder than the session file's.")
-    ] = None,
+    decoder: OtherDecoder = None,
+    preprocessing: OtherPreprocessing = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -45,15 +49,15 @@ def evaluate(
     if transfer:
         if split is not None:
             raise typer.BadParameter("--transfer takes the split that each design allows")
-        _evaluate_transfer(sessions, decoder, console, as_json)
+        _evaluate_transfer(sessions, (decoder, preprocessing), console, as_json)
     elif len(sessions) > 1:
         raise typer.BadParameter(f"found {len(sessions)} sessions; several need --transfer")
     else:
-        _evaluate_session(sessions[0], decoder, split, console, as_json)
+        _evaluate_session(sessions[0], (decoder, preprocessing), split, console, as_json)
 
 
 def _evaluate_session(
-    session: Path, decoder: str | None, split: str | None, console: Console, as_json: bool
+    session: Path, other: Other, split: str | None, console: Console, as_json: bool
 ) -> None:
     import msgspec
 
@@ -66,7 +70,8 @@ def _evaluate_session(
     folder = house.folder
     with Display(console, house.folder.title) as display:
         context = house.reporting("evaluate", display)
-        found = evaluate_session(folder, house.registry, context, decoder, split)
+        tested = other_settings(house, *other)
+        found = evaluate_session(folder, house.registry, context, tested, split)
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
         return
@@ -76,14 +81,10 @@ def _evaluate_session(
     _print(console, [*lines, f"files: {folder.derivatives}"])
 
 
-def _evaluate_transfer(
-    places: list[Path], decoder: str | None, console: Console, as_json: bool
-) -> None:
+def _evaluate_transfer(places: list[Path], other: Other, console: Console, as_json: bool) -> None:
     import msgspec
-    from msgspec import structs
 
     from phosphene.analysis.transfer import Recorded, describe, evaluate_transfer
-    from phosphene.choice import choose
     from phosphene.cli.show import Display
     from phosphene.roles.catalogue import House
 
@@ -92,10 +93,7 @@ def _evaluate_transfer(
     with Display(console, f"{len(folders)} sessions") as display:
         for folder in folders:
             house = House.of(folder.path)
-            settings = house.settings
-            if decoder is not None:
-                chosen = choose(house.registry, "decoder", decoder)
-                settings = structs.replace(settings, decoder=chosen)
+            settings = other_settings(house, *other)
             sessions.append(Recorded(folder, settings, house.reporting("transfer", display)))
         found = evaluate_transfer(sessions)
     if as_json:

@@ -7,26 +7,23 @@ import msgspec
 import typer
 from rich.console import Console
 
+from phosphene.cli.other import OtherDecoder, OtherPreprocessing, other_settings
+
 
 def train(
     session: Annotated[Path, typer.Argument(help="The session's folder in sourcedata.")],
-    decoder: Annotated[
-        str | None, typer.Option(help="Another decoder than the session file's.")
-    ] = None,
+    decoder: OtherDecoder = None,
+    preprocessing: OtherPreprocessing = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Fit a decoder on what a session recorded, and write its bundle."""
     from phosphene import tasks
-    from phosphene.choice import choose
     from phosphene.cli.show import Display
     from phosphene.messages import Train
     from phosphene.roles.catalogue import House
 
     house = House.of(session)
-    settings = house.settings
-    if decoder is not None:
-        chosen = choose(house.registry, "decoder", decoder)
-        settings = msgspec.structs.replace(settings, decoder=chosen)
+    settings = other_settings(house, decoder, preprocessing)
     console = Console(stderr=as_json)
     with Display(console, house.folder.title) as display:
         context = house.reporting("train", display)
