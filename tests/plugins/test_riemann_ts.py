@@ -222,7 +222,7 @@ def test_epochs_of_another_shape_are_refused(
 def test_spectrograms_are_refused_with_what_to_do_instead() -> None:
     train = make_set(0)
     epochs = Epochs(train.epochs.data.reshape(60, 6, 5, 25), make_spec(), 0.05, (0, 1, 2, 3, 4))
-    with pytest.raises(PhospheneError, match="leave out the step 'spectrogram'$"):
+    with pytest.raises(PhospheneError, match=r"leave out the step 'spectrogram'$"):
         RiemannTSConfig().fit(TrainingSet(epochs, train.trials, STIMULI), CONTEXT)
 
 
