@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from phosphene import Epochs, PhospheneError
-from phosphene_plugins._distillation.inputs import Values, check_shapes, finite
+from phosphene import Epochs
+from phosphene_plugins._distillation.inputs import check_shapes
+from phosphene_plugins._epochs import Values, check_time_domain, finite
 
 FLAT = 1e-6
 """Standard deviation, as a share of the mean, of a channel that only rounding moves."""
@@ -26,11 +27,7 @@ class Waveforms:
     @staticmethod
     def check(epochs: Epochs, name: str) -> Values:
         """Return the data; ``PhospheneError`` for spectrograms, or if it is not finite."""
-        if epochs.data.ndim != 3:
-            raise PhospheneError(
-                f"{name} decodes epochs in the time domain, found spectrograms; leave out the step "
-                "'spectrogram', or choose preprocessing: evoked"
-            )
+        check_time_domain(epochs, name)
         return finite(epochs.data, name)
 
     @classmethod

@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 
 from phosphene import Context, Decoder, DecoderConfig, Epochs, PhospheneError, TrainingSet, hookimpl
-from phosphene_plugins._linear.decoder import Card, check_time_domain, load_linear
+from phosphene_plugins._epochs import check_time_domain
+from phosphene_plugins._linear.decoder import Card, load_linear
 from phosphene_plugins._linear.fitting import Method, fit_linear
 from phosphene_plugins._linear.model import Array, Labels, Samples
 
@@ -32,7 +33,7 @@ class LDAConfig(DecoderConfig, frozen=True):
 
     def check(self, epochs: Epochs) -> None:
         """Raise ``PhospheneError`` for spectrograms, and for fewer samples than windows."""
-        check_time_domain(epochs, "lda", ", or choose preprocessing: evoked")
+        check_time_domain(epochs, "lda")
         if self.windows > (n_times := epochs.data.shape[2]):
             raise PhospheneError(
                 f"lda: windows must be at most the {n_times} samples of an epoch; "

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from phosphene import Context, Decoder, DecoderConfig, Epochs, TrainingSet, hookimpl
-from phosphene_plugins._distillation.inputs import check_spectrogram
 from phosphene_plugins._distillation.settings import NetworkSettings, between, need
+from phosphene_plugins._epochs import check_spectrogram
 
 
 class PlainStftConfig(NetworkSettings, frozen=True):

@@ -15,7 +15,8 @@ import numpy as np
 
 from phosphene import Context, Decoder, DecoderConfig, Epochs, PhospheneError, TrainingSet, hookimpl
 from phosphene_plugins._distillation.settings import need
-from phosphene_plugins._linear.decoder import Card, check_finite, check_time_domain, load_linear
+from phosphene_plugins._epochs import check_time_domain, finite
+from phosphene_plugins._linear.decoder import Card, load_linear
 from phosphene_plugins._linear.fitting import Method, fit_linear, logistic_regression
 from phosphene_plugins._linear.model import Array, Samples
 
@@ -41,7 +42,7 @@ class RiemannTSConfig(DecoderConfig, frozen=True):
 
     def check(self, epochs: Epochs) -> None:
         """Raise ``PhospheneError`` for spectrograms."""
-        check_time_domain(epochs, "riemann-ts")
+        check_time_domain(epochs, "riemann-ts", hint="")
 
     def fit(self, training_set: TrainingSet, context: Context) -> Decoder:
         """Return the fitted decoder."""
@@ -145,8 +146,8 @@ def _of_eigenvalues(matrices: Array, function: Callable[[Array], Array]) -> Arra
 
 def _check_epochs(epochs: Epochs) -> None:
     """Raise ``PhospheneError`` for training epochs that have no covariance matrix."""
-    check_time_domain(epochs, "riemann-ts")
-    check_finite(epochs, "riemann-ts")
+    check_time_domain(epochs, "riemann-ts", hint="")
+    finite(epochs.data, "riemann-ts")
     variances = np.array([epoch.var(axis=1, dtype=np.float64).sum() for epoch in epochs.data])
     _check_signal(variances, FLAT * float(np.median(variances)))
 

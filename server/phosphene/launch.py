@@ -12,7 +12,7 @@ from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
 from phosphene.journal import Journal
 from phosphene.loop import VirtualLoop
-from phosphene.messages import Message, Start, Status, shadow_role
+from phosphene.messages import Message, Start, Status
 from phosphene.plan import Plan, make_plan
 from phosphene.registry import Registry
 from phosphene.roles.catalogue import House
@@ -50,11 +50,11 @@ def open_session(settings: Settings, registry: Registry, clock: Clock) -> Iterat
 
     def check_signal(spec: SignalSpec) -> None:
         check_settings(settings, spec, house.context)
-        for number in range(1, len(settings.shadows) + 1):
+        for number, role in enumerate(plan.shadows, start=1):
             try:
                 check_settings(settings.of_shadow(number), spec, house.context)
             except PhospheneError as error:
-                raise PhospheneError(f"{shadow_role(number)}: {error}") from None
+                raise PhospheneError(f"{role}: {error}") from None
 
     with folder.lock():
         write_resolved(settings, folder.settings_file)
@@ -79,9 +79,7 @@ def run_virtual(settings: Settings, registry: Registry, watch: Watch) -> Status:
             if isinstance(message, Status) and message.state is State.READY:
                 session.command(Start())
 
-        VirtualLoop(
-            session, clock, opened.house.build, start_when_ready, opened.plan.n_shadows
-        ).run()
+        VirtualLoop(session, clock, opened.house.build, start_when_ready, opened.plan.shadows).run()
         return session.status
 
 

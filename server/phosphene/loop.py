@@ -1,14 +1,14 @@
 """The virtual clock's loop: all roles in one process, in a fixed order, as fast as it goes."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from traceback import format_exception
 
 from phosphene.clock import VirtualClock
 from phosphene.desk import BACKGROUND
 from phosphene.errors import PhospheneError
-from phosphene.messages import Failed, Message, Quit, is_decoder, shadow_role
+from phosphene.messages import Failed, Message, Quit, is_decoder
 from phosphene.roles import Outgoing, Role
 from phosphene.session import Session
 
@@ -28,7 +28,7 @@ class VirtualLoop:
         clock: VirtualClock,
         build: Callable[[str, Callable[[Message], None]], Role],
         watch: Callable[[Message], None] = lambda _message: None,
-        n_shadows: int = 0,
+        shadows: Sequence[str] = (),
     ) -> None:
         self._session = session
         self._clock = clock
@@ -36,7 +36,6 @@ class VirtualLoop:
         self._watch = watch
         self._roles: dict[str, Role] = {}
         self._dead: set[str] = set()
-        shadows = (shadow_role(n + 1) for n in range(n_shadows))
         self._order = (*FIRST, *shadows, *THEN)
         self._inboxes: dict[str, deque[Message]] = {name: deque() for name in self._order}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from phosphene.errors import PhospheneError
 from phosphene.events import Block
 from phosphene.interfaces import Context
-from phosphene.messages import Phase
+from phosphene.messages import Phase, shadow_role
 from phosphene.settings import PhaseName, Settings
 
 
@@ -22,8 +22,8 @@ class Plan:
     """BIDS task label by phase: letters and digits of the paradigm's name."""
     bundle: Path | None = None
     """A bundle trained earlier, for a protocol without training."""
-    n_shadows: int = 0
-    """How many decoders run beside the driver."""
+    shadows: tuple[str, ...] = ()
+    """Roles of the decoders that run beside the driver."""
 
     def runs(self, phase: Phase) -> Iterator[tuple[int, list[Block]]]:
         """Yield each run of a phase with its blocks, in order."""
@@ -54,7 +54,8 @@ def make_plan(settings: Settings, context: Context) -> Plan:
             raise PhospheneError(f"the protocol has a {phase} phase, but no paradigm for it")
         blocks[phase] = _checked(paradigm.name, paradigm.config.blocks(context))
         tasks[phase] = "".join(filter(str.isalnum, paradigm.name))
-    return Plan(settings.protocol, blocks, tasks, settings.bundle, len(settings.shadows))
+    shadows = tuple(shadow_role(n + 1) for n in range(len(settings.shadows)))
+    return Plan(settings.protocol, blocks, tasks, settings.bundle, shadows)
 
 
 def block_seconds(block: Block) -> float:

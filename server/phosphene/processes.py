@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,12 +76,12 @@ class Child:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let nobody interrupt what is worth finishing, such as the writing of files."""
+def on_interrupt(handler: Callable[..., object] | signal.Handlers) -> Iterator[None]:
+    """Handle SIGINT otherwise for a while; only the main thread can, elsewhere nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:

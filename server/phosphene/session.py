@@ -28,7 +28,6 @@ from phosphene.messages import (
     Train,
     Trained,
     WriteReport,
-    shadow_role,
 )
 from phosphene.plan import Plan
 from phosphene.signals import SignalSpec
@@ -63,7 +62,6 @@ class Session(Desk):
         self._bundle = str(plan.bundle) if plan.bundle else ""
         self._bundle_sha256 = ""
         self._clear_at = 0.0
-        self._shadows = [shadow_role(n + 1) for n in range(plan.n_shadows)]
         self._segment = ""
         """Path of the recording that is open."""
         self._training = False
@@ -92,7 +90,7 @@ class Session(Desk):
         waiting = {"acquisition", "presenter"}
         if "feedback" in self._plan.protocol:
             waiting |= {"decoder", "generator"}
-        for role in [*sorted(waiting), *self._shadows]:
+        for role in [*sorted(waiting), *self._plan.shadows]:
             self._send(role, Prepare())
         while waiting:
             ready = yield from self._expect(Ready, START_TIME, f"ready: {', '.join(waiting)}")
@@ -191,7 +189,7 @@ class Session(Desk):
 
     def _train(self) -> Script[None]:
         self._move(Event.TRAIN)
-        for shadow in self._shadows:
+        for shadow in self._plan.shadows:
             self._send(shadow, Follow(str(self._folder.path), self._spec))
         self._send("trainer", Train(str(self._folder.path)))
         self._training = True
@@ -210,8 +208,8 @@ class Session(Desk):
 
     def _wait_for_shadows(self) -> Script[None]:
         """Let slower decoders catch up, for a while; a subject is waiting."""
-        deadline = self._now + SHADOW_TIME
-        while (late := set(self._shadows) - self._following - self._lost) and self._now < deadline:
+        deadline, shadows = self._now + SHADOW_TIME, set(self._plan.shadows)
+        while (late := shadows - self._following - self._lost) and self._now < deadline:
             yield
         for shadow in sorted(late):
             self._note(f"{shadow} is still being fitted; it misses a run or more")

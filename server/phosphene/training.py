@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from signal import SIG_IGN
 
 import msgspec
 import numpy as np
@@ -16,7 +17,7 @@ from phosphene.events import Onset
 from phosphene.interfaces import Context, TrainingSet
 from phosphene.journal import BlockKey
 from phosphene.pipeline import Pipeline
-from phosphene.processes import undisturbed
+from phosphene.processes import on_interrupt
 from phosphene.settings import Settings
 from phosphene.signals import Epochs, SignalSpec
 
@@ -84,7 +85,8 @@ def train_session(
     fitting = context.part(COLLECTED, 1.0, f"fitting {settings.decoder.name}")
     fitting.progress(0.0, "")
     decoder = settings.decoder.config.fit(TrainingSet(features, data.trials, data.stimuli), fitting)
-    with undisturbed():
+    # Whoever has waited so long for a decoder shall have it.
+    with on_interrupt(SIG_IGN):
         card = make_card(settings, spec, decoder, len(data.trials), data_sha256)
         sha256 = save_bundle(folder, card, pipeline.states(), decoder)
     context.progress(1.0, "")

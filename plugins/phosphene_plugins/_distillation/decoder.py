@@ -16,9 +16,10 @@ from torch import nn
 
 from phosphene import Context, Decoding, Epochs, PhospheneError
 from phosphene_plugins._calibration import softmax
-from phosphene_plugins._distillation.inputs import Inputs, Scaler, Values
+from phosphene_plugins._distillation.inputs import Inputs, Scaler
 from phosphene_plugins._distillation.network import ResidualCNN
 from phosphene_plugins._distillation.training import find_device, predict, use_threads
+from phosphene_plugins._epochs import Values
 
 CARD, WEIGHTS = "card.json", "weights.safetensors"
 STATISTICS = "inputs."

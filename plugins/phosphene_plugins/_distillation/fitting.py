@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from phosphene import Context, Onset, PhospheneError, StimulusSet, TrainingSet
+from phosphene import Context, Onset, StimulusSet, TrainingSet
 from phosphene_plugins._distillation.decoder import (
     Card,
     Distillation,
@@ -32,6 +32,7 @@ from phosphene_plugins._distillation.training import (
     reproducible,
     train,
 )
+from phosphene_plugins._epochs import class_columns
 from phosphene_plugins._holdout import hold_out
 
 LIBRARIES = ("phosphene", "torch", "numpy", "safetensors")
@@ -105,7 +106,7 @@ def learn(
     """Return a network trained to an objective on all but the held-out trials."""
     name, device = design.name, find_device(context.device)
     data = design.inputs.check(training_set.epochs, name)
-    labels, classes = _labels(training_set, name), training_set.classes
+    labels, classes = class_columns(training_set, name), training_set.classes
     trained, held, held_out = hold_out(training_set.trials, context.rng(*b"hold out"))
     trials = tuple(training_set.trials[i] for i in trained)
     loss, distillation = objective(Fitting(trials, labels[trained], training_set.stimuli, device))
@@ -125,14 +126,6 @@ def learn(
         versions={"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
     )
     return Learnt(network, inputs, card, distillation, device)
-
-
-def _labels(training_set: TrainingSet, name: str) -> NDArray[np.intp]:
-    """Return the column of each trial's class."""
-    classes = training_set.classes
-    if len(classes) < 2:
-        raise PhospheneError(f"{name} needs at least 2 classes; found {len(classes)}")
-    return np.searchsorted(np.array(classes), np.array(training_set.wnids))
 
 
 def _training(progress: Progress, task: Task, held_out: str) -> Training:

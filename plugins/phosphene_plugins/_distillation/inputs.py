@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from phosphene import Epochs, PhospheneError
-
-Values = NDArray[np.float32]
+from phosphene import Epochs
+from phosphene_plugins._epochs import Values, check_spectrogram
 
 FRAMES = 2
 """Neighbouring frames that are averaged: the windows of the preset ``paper`` overlap by half, so
@@ -90,27 +88,6 @@ class Scaler:
     def arrays(self) -> Mapping[str, Values]:
         """Return the statistics by name."""
         return {"reference": self.reference, "mean": self.mean, "scale": self.scale}
-
-
-def check_spectrogram(epochs: Epochs, name: str) -> Values:
-    """Return the data of spectrograms; ``PhospheneError`` if they are none, or not finite."""
-    if epochs.data.ndim != 4:
-        raise PhospheneError(
-            f"{name} decodes spectrograms, found epochs in the time domain; add the step "
-            "'spectrogram' to epochs.steps, or choose preprocessing: paper"
-        )
-    return finite(epochs.data, name)
-
-
-def finite(data: Values, name: str) -> Values:
-    """Return the data of epochs; ``PhospheneError`` names the first that is not finite."""
-    good = np.isfinite(data).all(axis=tuple(range(1, data.ndim)))
-    if not good.all():
-        number = int(np.argmin(good)) + 1
-        raise PhospheneError(
-            f"{name}: epoch {number} of {len(data)} holds samples that are not finite"
-        )
-    return data
 
 
 def check_shapes(

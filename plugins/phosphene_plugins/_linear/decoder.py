@@ -12,6 +12,7 @@ import numpy as np
 
 from phosphene import Decoding, Epochs, PhospheneError
 from phosphene_plugins._calibration import softmax
+from phosphene_plugins._epochs import finite
 from phosphene_plugins._linear.model import Array, Features, Linear
 
 CARD, WEIGHTS = "card.json", "weights.npz"
@@ -80,10 +81,10 @@ class LinearDecoder:
         if shape != self.card.shape:
             expected, found = _words(self.card.shape), _words(shape)
             raise PhospheneError(f"{self.card.decoder} was trained on {expected}; found {found}")
-        check_finite(epochs, self.card.decoder)
+        data = finite(epochs.data, self.card.decoder)
         if not len(epochs):
             return Decoding(np.zeros((0, len(self.classes))))
-        return Decoding(softmax(self._linear(self._features(epochs.data)) / self.card.temperature))
+        return Decoding(softmax(self._linear(self._features(data)) / self.card.temperature))
 
     def save(self, folder: Path) -> None:
         """Write ``weights.npz`` and ``card.json``."""
@@ -103,26 +104,6 @@ def load_linear(name: str, folder: Path, restore: Restore) -> LinearDecoder:
     except (ValueError, msgspec.ValidationError) as error:
         raise PhospheneError(f"{folder / WEIGHTS} does not fit {CARD}: {error}") from None
     return LinearDecoder(card, features, linear)
-
-
-def check_time_domain(epochs: Epochs, name: str, hint: str = "") -> None:
-    """Raise ``PhospheneError`` for spectrograms."""
-    if epochs.data.ndim != 3:
-        raise PhospheneError(
-            f"{name} decodes epochs in the time domain, found spectrograms; leave out the step "
-            f"'spectrogram'{hint}"
-        )
-
-
-def check_finite(epochs: Epochs, name: str) -> None:
-    """Raise ``PhospheneError`` that names the first epoch with samples that are not finite."""
-    axes = tuple(range(1, epochs.data.ndim))
-    good = np.asarray(np.isfinite(epochs.data).all(axis=axes))
-    if not good.all():
-        number = int(np.argmin(good)) + 1
-        raise PhospheneError(
-            f"{name}: epoch {number} of {len(good)} holds samples that are not finite"
-        )
 
 
 def _read_card(name: str, path: Path) -> Card:

@@ -8,10 +8,11 @@ from importlib.metadata import version
 import msgspec
 import numpy as np
 
-from phosphene import Context, DecoderConfig, PhospheneError, TrainingSet
+from phosphene import Context, DecoderConfig, TrainingSet
 from phosphene_plugins._calibration import fit_temperature
+from phosphene_plugins._epochs import class_columns, finite
 from phosphene_plugins._holdout import Index, hold_out
-from phosphene_plugins._linear.decoder import Card, LinearDecoder, Validation, check_finite
+from phosphene_plugins._linear.decoder import Card, LinearDecoder, Validation
 from phosphene_plugins._linear.model import Array, Classifier, Features, Labels, Linear, Samples
 
 
@@ -35,8 +36,8 @@ def fit_linear(
     That first fit leaves out the last run, or some images (``hold_out``); the temperature that
     calibrates it on those is the final decoder's too. Where nothing can be held out it is 1.
     """
-    check_finite(training_set.epochs, method.name)
-    data, labels = training_set.epochs.data, _labels(training_set, method.name)
+    data = finite(training_set.epochs.data, method.name)
+    labels = class_columns(training_set, method.name)
     trained, held, held_out = hold_out(training_set.trials, context.rng(*b"hold out"))
     context.progress(0.0, f"fitting {len(trained)} trials, {len(held)} held out")
     temperature, validation = _validate(method, data, labels, (trained, held), held_out)
@@ -65,14 +66,6 @@ def logistic_regression(c: float) -> Classifier:
         return _for_each_class(model.coef_, model.intercept_)
 
     return classify
-
-
-def _labels(training_set: TrainingSet, name: str) -> Labels:
-    """Return the column of each trial's class."""
-    classes = training_set.classes
-    if len(classes) < 2:
-        raise PhospheneError(f"{name} needs at least 2 classes; found {len(classes)}")
-    return np.searchsorted(np.array(classes), np.array(training_set.wnids))
 
 
 def _validate(

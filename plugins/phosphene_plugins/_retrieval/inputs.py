@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene import Epochs
-from phosphene_plugins._distillation.inputs import Values, check_shapes
+from phosphene_plugins._distillation.inputs import check_shapes
+from phosphene_plugins._epochs import Values
 from phosphene_plugins._waveforms import FLAT, Waveforms
 
 Array = NDArray[np.float64]

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from phosphene.errors import PhospheneError
 from phosphene.messages import Message
+from phosphene.processes import on_interrupt
 from phosphene.roles import Outgoing
 
 M = TypeVar("M", bound=Message)
@@ -47,18 +48,13 @@ def remember_interrupt() -> None:
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let one SIGINT end the work; a decoder that is trained step by step keeps the best so far."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, _interrupt_once)
     try:
-        if _EARLY.is_set():
-            raise KeyboardInterrupt
-        yield
+        with on_interrupt(_interrupt_once):
+            if _EARLY.is_set():
+                raise KeyboardInterrupt
+            yield
     except KeyboardInterrupt:
         raise PhospheneError("interrupted before there was anything to keep") from None
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _interrupt_once(*_signal: object) -> None:
