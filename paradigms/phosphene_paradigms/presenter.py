@@ -47,8 +47,8 @@ class WithMarkers:
     def poll(self, now: float) -> Outgoing:
         """Push the onsets that happened with this frame."""
         outgoing = self._role.poll(now)
-        for _recipient, message in outgoing:
-            if isinstance(message, Onset):
+        for recipient, message in outgoing:
+            if isinstance(message, Onset) and recipient == "acquisition":
                 self._outlet.push(message)
         return outgoing
 

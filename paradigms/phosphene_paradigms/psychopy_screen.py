@@ -42,7 +42,7 @@ class PsychoPyScreen:
         self._window.winHandle.push_handlers(on_key_press=self._pressed, on_close=self._leave)
         self._cross = self._upload(_cross(round(CROSS_SIZE * self._height)))
         self._images: dict[str, Any] = {}
-        self._picture: tuple[Pixels, Any] | None = None
+        self._pictures: dict[str, Any] = {}
         self._metronome: HeadlessScreen | None = None
         try:
             self.refresh_rate = self._settle(settings.refresh_rate)
@@ -54,9 +54,18 @@ class PsychoPyScreen:
         """Scale the images and put them on the graphics card; let go of the last block's."""
         self._images.clear()
         for image_id, pixels in images:
-            size = self._fit(pixels)
+            height, width, _ = pixels.shape
+            size = self._fit(width, height)
             scaled = PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.LANCZOS)
             self._images[image_id] = self._upload(np.asarray(scaled))
+
+    def keep(self, picture: str, pixels: Pixels) -> None:
+        """Put a picture on the graphics card."""
+        self._pictures[picture] = self._upload(pixels)
+
+    def forget(self, picture: str) -> None:
+        """Let go of a picture."""
+        self._pictures.pop(picture, None)
 
     def show(self, scene: Scene) -> None:
         """Draw into the back buffer."""
@@ -67,7 +76,8 @@ class PsychoPyScreen:
                 texture = self._images[scene.id]
                 self._draw(texture, (texture.width, texture.height))
             case PictureScene():
-                self._draw_picture(scene.pixels)
+                texture = self._pictures[scene.id]
+                self._draw(texture, self._fit(texture.width, texture.height))
 
     def flip(self) -> float:
         """Return when the buffers were swapped, in seconds on the LSL clock."""
@@ -85,6 +95,7 @@ class PsychoPyScreen:
     def close(self) -> None:
         """Close the window."""
         self._images.clear()
+        self._pictures.clear()
         self._window.close()
 
     def _settle(self, stated: float | None) -> float:
@@ -105,9 +116,8 @@ class PsychoPyScreen:
             self._metronome = HeadlessScreen(RealClock(), rate)
         return rate
 
-    def _fit(self, pixels: Pixels) -> tuple[int, int]:
+    def _fit(self, width: int, height: int) -> tuple[int, int]:
         """Return (width, height) on the screen; a wide image is limited by the screen's width."""
-        height, width, _ = pixels.shape
         scale = min(self._image_height / height, self._width / width)
         return max(1, round(width * scale)), max(1, round(height * scale))
 
@@ -116,11 +126,6 @@ class PsychoPyScreen:
         data = self._image.ImageData(width, height, "RGB", pixels.tobytes(), pitch=-3 * width)
         # A rectangle is no larger than the image: its edge does not blend with what lies beyond.
         return data.get_texture(force_rectangle=True)
-
-    def _draw_picture(self, pixels: Pixels) -> None:
-        if self._picture is None or self._picture[0] is not pixels:
-            self._picture = (pixels, self._upload(pixels))
-        self._draw(self._picture[1], self._fit(pixels))
 
     def _draw(self, texture: Any, size: tuple[int, int]) -> None:  # noqa: ANN401
         # PsychoPy leaves a projection from -1 to 1; whole pixels keep the image as it is.

@@ -13,9 +13,12 @@ from phosphene.connection import KeyPair, check_alive, find_connection, read_con
 from phosphene.errors import PhospheneError
 from phosphene.messages import (
     Command,
+    GetPool,
     GetStatus,
     Message,
     Pause,
+    Pool,
+    RejectPicture,
     Reply,
     Resume,
     Start,
@@ -76,6 +79,19 @@ class Client:
     def stop(self, reason: str = "stopped by the operator") -> None:
         """End the session; everything recorded so far is filed."""
         self._do(Stop(reason))
+
+    def pool(self) -> Pool:
+        """Return the pictures that wait to be shown."""
+        answer = self._ask(GetPool())
+        if isinstance(answer, Reply):
+            raise PhospheneError(answer.text)
+        if not isinstance(answer, Pool):
+            raise PhospheneError(f"the server answered with {type(answer).__name__}")
+        return answer
+
+    def reject(self, picture: str) -> None:
+        """Take a picture out of the pool; it is never shown."""
+        self._do(RejectPicture(picture))
 
     def facts(self, timeout: float = 1.0) -> Iterator[Message]:
         """Yield what the server publishes; end when nothing has come for ``timeout`` seconds."""

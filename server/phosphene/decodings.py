@@ -5,15 +5,16 @@ from pathlib import Path
 
 from phosphene.messages import Decoded
 
-FIELDS = ("phase", "run", "block", "attempt", "trial", "wnid", "image")
+FIELDS = ("phase", "run", "block", "attempt", "trial", "repetition", "wnid", "image")
 
 
 def append_decoding(path: Path, decoded: Decoded) -> None:
     """Add one trial to a TSV file; the first one writes the header.
 
     Columns: the trial, ``onset``, ``decoded`` and ``latency`` (both since onset) in
-    seconds, ``processing`` (seconds since the epoch's last sample was received), ``segment`` and
-    ``first_sample`` (so that a replay cuts the same epoch), and a probability for each wnid.
+    seconds, ``processing`` (seconds since the epoch's last sample was received), ``segment``,
+    ``joined`` and ``first_sample`` (so that a replay cuts the same epoch), and a probability for
+    each wnid.
     """
     onset = decoded.onset
     row = {name: getattr(onset, name) for name in FIELDS} | {
@@ -22,6 +23,7 @@ def append_decoding(path: Path, decoded: Decoded) -> None:
         "latency": decoded.decoded - onset.time,
         "processing": decoded.decoded - decoded.received,
         "segment": Path(decoded.segment).name,
+        "joined": decoded.joined,
         "first_sample": decoded.first_sample,
         **dict(zip(decoded.classes, decoded.probabilities, strict=True)),
     }

@@ -6,36 +6,41 @@ into it, so that an open file is closed on every way out.
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
 from phosphene.dataset.study import SessionFolder
-from phosphene.decodings import append_decoding
 from phosphene.errors import PhospheneError
 from phosphene.events import Block
 from phosphene.journal import Journal, StateChanged
 from phosphene.ledger import Ledger
 from phosphene.messages import (
+    DRIVER,
     AbortBlock,
     BlockDone,
     BlockStarted,
     Command,
-    Decoded,
     DecoderReady,
     Exported,
     Failed,
     Following,
+    GetPool,
     GetStatus,
     Message,
     Pause,
+    Prepare,
     Progress,
+    Prospect,
+    Ready,
     Recording,
+    RejectPicture,
     Reply,
     Reported,
     Resume,
+    Retrained,
     SegmentClosed,
     SegmentOpen,
-    ShowPicture,
     Start,
     Status,
     Stop,
@@ -59,12 +64,17 @@ JOURNALLED = (
     DecoderReady,
     Following,
     Exported,
-    Decoded,
+    Prospect,
+    Retrained,
     Reported,
     Failed,
 )
 BACKGROUND = ("exporter", "reporter")
 """Roles whose failure loses nothing: their work can be done again from the recording."""
+WORKERS = (DRIVER, "generator")
+"""Roles that are started again when they fail: feedback does without them for some trials."""
+RESTARTS = 3
+"""Failures of a worker after which it is not started again."""
 
 
 class EndedEarlyError(Exception):
@@ -89,6 +99,9 @@ class Desk(ABC):
         """Roles that cannot go on."""
         self._following: set[str] = set()
         """Shadows that decode."""
+        self._ready: set[str] = set()
+        """Roles that have said so and have not failed since."""
+        self._restarts: Counter[str] = Counter()
         self._now = now
         self._out: list[tuple[str, Message]] = []
         self._block: Block | None = None
@@ -127,8 +140,9 @@ class Desk(ABC):
             answer = Reply(ok=False, text=str(error))
         return answer, self._flush()
 
-    def handle(self, message: Message) -> Outgoing:
-        """Take in a fact from a child."""
+    def handle(self, message: Message, now: float | None = None) -> Outgoing:
+        """Take in a fact from a child, which came at ``now``."""
+        self._now = self._now if now is None else now
         if isinstance(message, JOURNALLED):
             self._journal.append(message)
         match message:
@@ -142,24 +156,33 @@ class Desk(ABC):
                 self._publish()
             case BlockStarted():
                 self._move(Event.BLOCK_STARTED)
-            case Decoded(role=role) if shadow_number(role):
-                append_decoding(self._folder.decodings_of(role), message)
-            case Decoded():
-                append_decoding(self._folder.decodings_file, message)
-                self._send("generator", message)
-                self._send("watchers", message)
+            case Ready(role=role):
+                self._ready.add(role)
             case Following(role=role):
                 self._following.add(role)
-            case ShowPicture():
-                self._send("presenter", message)
             case Progress():
                 self._send("watchers", message)
+            case _:
+                self._take(message)
         self._advance(message)
         return self._flush()
+
+    @abstractmethod
+    def _take(self, message: Message) -> None:
+        """Take in any other fact."""
+
+    @abstractmethod
+    def _tend(self) -> None:
+        """Do what is never the script's turn."""
+
+    @abstractmethod
+    def _pool_command(self, command: Command) -> Message:
+        """Answer a command that is about pictures."""
 
     def poll(self, now: float) -> Outgoing:
         """Do what is due at ``now``."""
         self._now = now
+        self._tend()
         self._advance(None)
         return self._flush()
 
@@ -178,6 +201,8 @@ class Desk(ABC):
         match command:
             case GetStatus():
                 return self.status
+            case GetPool() | RejectPicture():
+                return self._pool_command(command)
             case Start():
                 self._move(Event.START)
             case Pause():
@@ -192,6 +217,10 @@ class Desk(ABC):
                 self._problem = ""
                 self._step(lambda: self._script.throw(EndedEarlyError()))
         return Reply(ok=True)
+
+    def _prepare_role(self, role: str) -> None:
+        self._ready.discard(role)
+        self._send(role, Prepare())
 
     def _lose(self, role: str, reason: str) -> None:
         stopped = role == "trainer" and self._state is State.CLOSING

@@ -19,6 +19,14 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds that the generated picture stays after the gap; 0 for no feedback."""
     rest: float = 0.0
     """Seconds of blank screen after the picture."""
+    repeats: tuple[str, ...] = ()
+    """Ids of further images of the class, shown one by one, each with its gap, as long as the
+    trial has no picture."""
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Every image that the trial may show, in order."""
+        return (self.image, *self.repeats)
 
 
 class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,6 +74,8 @@ class Onset(msgspec.Struct, frozen=True, tag=True):
     """Of the image file; for a picture of its pixels."""
     late_frames: int = 0
     """Frames missed since the last onset of this block."""
+    repetition: int = 1
+    """Which of the trial's images this is, from 1; for a picture how many were shown."""
 
     @property
     def key(self) -> tuple[str, int, int, int, int]:

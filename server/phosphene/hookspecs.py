@@ -8,6 +8,7 @@ from phosphene.interfaces import (
     DecoderConfig,
     EpochStepConfig,
     GeneratorConfig,
+    ImageEncoderConfig,
     ParadigmConfig,
     SourceConfig,
     StimulusSetConfig,
@@ -36,6 +37,11 @@ def decoder() -> Mapping[str, type[DecoderConfig]]:  # type: ignore[empty-body]
 @hookspec
 def generator() -> Mapping[str, type[GeneratorConfig]]:  # type: ignore[empty-body]
     """Offer generators: a decoding to a picture."""
+
+
+@hookspec
+def image_encoder() -> Mapping[str, type[ImageEncoderConfig]]:  # type: ignore[empty-body]
+    """Offer image encoders: pictures to vectors that can be compared."""
 
 
 @hookspec

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -242,11 +242,40 @@ class Generator(Protocol):
         ...
 
 
+Uses = Literal["class", "probabilities", "embedding"]
+
+
 class GeneratorConfig(PluginConfig, frozen=True):
     """Settings of a generator."""
 
+    uses: ClassVar[Uses] = "probabilities"
+    """What of a decoding makes a difference to the picture. If it is the likeliest class alone,
+    pictures are made ahead, and shown at once; ``embedding`` asks for a decoder that has one."""
+
     def build(self, context: Context) -> Generator:
         """Return the generator, warmed up."""
+        raise NotImplementedError
+
+
+class ImageEncoder(Protocol):
+    """Puts images into a space in which alike ones are close."""
+
+    space: str
+    """Name of the space, e.g. ``ViT-L-14/openai``."""
+
+    def embed(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Return (n_images, n_dimensions), rows of unit length.
+
+        An image is (height, width, 3), sRGB; they may differ in size.
+        """
+        ...
+
+
+class ImageEncoderConfig(PluginConfig, frozen=True):
+    """Settings of an image encoder: what pictures are compared with images by."""
+
+    def build(self, context: Context) -> ImageEncoder:
+        """Return the encoder; ``PhospheneError`` says which weights are missing."""
         raise NotImplementedError
 
 

@@ -20,7 +20,9 @@ from phosphene.messages import (
     Exported,
     Failed,
     Following,
+    Prospect,
     Reported,
+    Retrained,
     SegmentClosed,
     SegmentOpen,
     Trained,
@@ -51,6 +53,8 @@ Entry = (
     | Trained
     | DecoderReady
     | Following
+    | Prospect
+    | Retrained
     | Decoded
     | Exported
     | Reported

@@ -12,7 +12,7 @@ from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
 from phosphene.journal import Journal
 from phosphene.loop import VirtualLoop
-from phosphene.messages import Message, Start, Status
+from phosphene.messages import Message, Start, Status, Stop
 from phosphene.plan import Plan, make_plan
 from phosphene.registry import Registry
 from phosphene.roles.catalogue import House
@@ -74,12 +74,15 @@ def run_virtual(settings: Settings, registry: Registry, watch: Watch) -> Status:
     with open_session(settings, registry, clock) as opened:
         session = opened.session
 
-        def start_when_ready(message: Message) -> None:
+        def operate(message: Message) -> None:
             watch(message)
             if isinstance(message, Status) and message.state is State.READY:
                 session.command(Start())
+            if isinstance(message, Status) and message.state is State.PAUSED:
+                # Nobody is there to resume it.
+                session.command(Stop(message.problem))
 
-        VirtualLoop(session, clock, opened.house.build, start_when_ready, opened.plan.shadows).run()
+        VirtualLoop(session, clock, opened.house.build, operate, opened.plan.shadows).run()
         return session.status
 
 

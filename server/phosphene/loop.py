@@ -6,9 +6,9 @@ from pathlib import Path
 from traceback import format_exception
 
 from phosphene.clock import VirtualClock
-from phosphene.desk import BACKGROUND
+from phosphene.desk import BACKGROUND, WORKERS
 from phosphene.errors import PhospheneError
-from phosphene.messages import Failed, Message, Quit, is_decoder
+from phosphene.messages import Failed, Message, Quit, Restart, is_decoder
 from phosphene.roles import Outgoing, Role
 from phosphene.session import Session
 
@@ -77,7 +77,9 @@ class VirtualLoop:
     def _bury(self, name: str, error: Exception) -> None:
         """Serve a role no more, unless its work can be done again; say why."""
         self._inboxes[name].clear()
-        if name not in BACKGROUND:
+        if name in WORKERS and name in self._roles:
+            self._roles.pop(name).close()
+        elif name not in BACKGROUND:
             self._dead.add(name)
         self._to_session(Failed(name, self._words(name, error)))
 
@@ -93,6 +95,8 @@ class VirtualLoop:
         if isinstance(message, Quit):
             self._roles.pop(name).close()
             return
+        if isinstance(message, Restart):
+            raise PhospheneError("it did not answer in time and was ended")
         if name not in self._roles:
             self._roles[name] = self._build(name, self._to_session)
         self.deliver(self._roles[name].handle(message))
@@ -111,4 +115,4 @@ class VirtualLoop:
                     self._inboxes[decoder].append(message)
 
     def _to_session(self, message: Message) -> None:
-        self.deliver(self._session.handle(message))
+        self.deliver(self._session.handle(message, self._clock.now()))

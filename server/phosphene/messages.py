@@ -34,6 +34,10 @@ def shadow_number(role: str) -> int:
     return int(role.removeprefix(_SHADOW)) if role.startswith(_SHADOW) else 0
 
 
+SEALED = "sealed"
+"""What a picture's class is called where knowing it would tell true feedback from sham."""
+
+
 def is_decoder(role: str) -> bool:
     """Return whether a role decodes the running signal: the driver or a shadow."""
     return role == DRIVER or shadow_number(role) > 0
@@ -98,9 +102,10 @@ class Status(_Message, frozen=True):
     """Why the session failed, or what the operator should look at."""
     folder: str = ""
     """The session's folder in ``sourcedata``."""
-
-
-Command = Start | Pause | Resume | Stop | GetStatus
+    fallbacks: int = 0
+    """Feedback trials that ended without a picture because decoder or generator failed them."""
+    pictures: int = 0
+    """Pictures that wait to be shown."""
 
 
 # Between the server and its children.
@@ -339,7 +344,8 @@ class Decoded(_Message, frozen=True):
     probabilities: tuple[float, ...]
     segment: str
     first_sample: int
-    """Index in the segment of the epoch's first sample, so that a replay cuts the same."""
+    """Index of the epoch's first sample, counted from ``joined`` in samples that have passed the
+    stream steps, so that a replay cuts the same."""
     decoded: float
     """Seconds on the LSL clock when the probabilities were known."""
     received: float = nan
@@ -347,24 +353,166 @@ class Decoded(_Message, frozen=True):
     one of the epoch, unless its onset came even later."""
     role: str = DRIVER
     """Who decoded it: only the driver's decodings become pictures."""
+    cut: float = nan
+    """Seconds on the LSL clock when the epoch was complete."""
+    joined: int = 0
+    """Index in the segment of the first raw sample that the decoder saw: a replay begins there."""
+    embedding: tuple[float, ...] = ()
+    """Of the epoch, if the decoder has one; not journalled."""
+    space: str = ""
+    """Name of the embedding's space."""
+
+
+class MakePicture(_Message, frozen=True):
+    """Tell the generator to make a picture: for a trial, or of a class ahead of time."""
+
+    id: str
+    """Names the picture from now on; the file name of its PNG."""
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    seed: int
+    urgent: bool = False
+    """Whether a subject waits for it; of several such only the newest is made."""
+    embedding: tuple[float, ...] = ()
+    space: str = ""
+
+
+class PictureMade(_Message, frozen=True):
+    """A picture: from the generator to the server, and on to the presenter, which keeps it."""
+
+    id: str
+    wnid: str
+    """The class it was made for; ``SEALED`` where the operator must not know."""
+    sha256: str
+    """Of the pixels."""
+    pixels: np.ndarray
+    """(height, width, 3) uint8 sRGB."""
+    provenance: dict[str, str | int | float]
+    """Prompt, seed, model, steps: whatever is needed to make it again."""
+    started: float
+    generated: float
+    """Seconds on the LSL clock when its making began and ended."""
+
+
+class PictureFailed(_Message, frozen=True):
+    """The generator could not make a picture, and goes on."""
+
+    id: str
+    text: str
+
+
+class DropPicture(_Message, frozen=True):
+    """Tell the presenter to forget a picture that will never be shown."""
+
+    id: str
 
 
 class ShowPicture(_Message, frozen=True):
-    """A generated picture for one trial."""
+    """The answer to one trial: a picture that the presenter keeps. It ends the repetitions."""
 
     phase: Phase
     run: int
     block: int
     attempt: int
     trial: int
+    id: str
+
+
+class Restart(_Message, frozen=True):
+    """Tell the server to end a worker that hangs; its failure is then told as any other."""
+
+
+# What feedback may claim.
+
+
+class Verdict(_Message, frozen=True):
+    """What the evidence of one trial came to."""
+
     wnid: str
-    sha256: str
-    """Of the pixels."""
-    pixels: np.ndarray
-    """(height, width, 3) uint8 sRGB."""
-    provenance: dict[str, str | int | float]
-    generated: float
-    """Seconds on the LSL clock when the picture was done."""
+    """The class decided for; "" for no decision."""
+    repetitions: int
+    """Images whose decodings it rests on."""
+    posterior: tuple[float, ...]
+    """By class, in the order of the feedback's classes."""
+
+
+class Assess(_Message, frozen=True):
+    """Ask the trainer what feedback with a bundle can be expected to get right."""
+
+    session: str
+    """The session's folder."""
+    bundle: str
+
+
+class Prospect(_Message, frozen=True):
+    """What feedback can be expected to get right, from cross-validated decodings."""
+
+    classes: tuple[str, ...]
+    """wnids that feedback should use."""
+    repetitions: int
+    n_decided: int
+    """Simulated trials in which there was a decision."""
+    n_correct: int
+    n_trials: int
+    """Simulated trials, none of which shares a decoding with another."""
+    chance: float
+    low: float
+    """Lower end of the interval of the accuracy among decided trials."""
+    high: float
+    refusal: str = ""
+    """Why true feedback must not be given, in words; "" if it may."""
+    label: str = ""
+    """What must stand beside the accuracy: a design that confounds it."""
+    donors: tuple[Verdict, ...] = ()
+    """Verdicts of the simulated trials, for trials that are answered by another one's."""
+
+
+class Retrain(_Message, frozen=True):
+    """Ask the trainer for a decoder that has also seen the feedback runs."""
+
+    session: str
+    """The session's folder."""
+    bundle: str
+    """The one in use."""
+    run: int
+    """The newest feedback run: old and new are compared on it."""
+
+
+class Retrained(_Message, frozen=True):
+    """The comparison of the old decoder and the new one on a run that neither had seen."""
+
+    run: int
+    old: float
+    """Accuracy of the bundle in use."""
+    new: float
+    """Accuracy of the same settings fitted on everything but the newest run."""
+    n_trials: int
+    bundle: str = ""
+    """The one to use from now on, fitted on the newest run too; "" to keep the old one."""
+    sha256: str = ""
+    text: str = ""
+    """What was found, in words."""
+
+
+# The pictures that wait to be shown.
+
+
+class GetPool(_Message, frozen=True):
+    """Ask which pictures wait to be shown."""
+
+
+class Pool(_Message, frozen=True):
+    """The answer to ``GetPool``: wnid by picture id, in the order in which they were made."""
+
+    pictures: dict[str, str]
+    folder: str
+    """Where their PNG files are, each named after its id."""
+
+
+class RejectPicture(_Message, frozen=True):
+    """Take a picture out of the pool; another one is made in its place."""
+
+    id: str
 
 
 # One-shot tasks.
@@ -393,6 +541,8 @@ class Reported(_Message, frozen=True):
 
     path: str
 
+
+Command = Start | Pause | Resume | Stop | GetStatus | GetPool | RejectPicture
 
 Message = (
     Command
@@ -427,7 +577,18 @@ Message = (
     | LoadDecoder
     | DecoderReady
     | Decoded
+    | MakePicture
+    | PictureMade
+    | PictureFailed
+    | DropPicture
     | ShowPicture
+    | Restart
+    | Verdict
+    | Assess
+    | Prospect
+    | Retrain
+    | Retrained
+    | Pool
     | Export
     | Exported
     | WriteReport

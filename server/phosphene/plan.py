@@ -1,15 +1,29 @@
 """A session as it is planned: the blocks of each phase, worked out before anything starts."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
+from zlib import crc32
 
+from phosphene.closed_loop import ClosedLoopSettings
 from phosphene.errors import PhospheneError
-from phosphene.events import Block
-from phosphene.interfaces import Context
+from phosphene.events import Block, Trial
+from phosphene.interfaces import Context, Uses
 from phosphene.messages import Phase, shadow_role
 from phosphene.settings import PhaseName, Settings
+
+
+@dataclass(frozen=True)
+class FeedbackPlan:
+    """How a session closes the loop."""
+
+    settings: ClosedLoopSettings
+    uses: Uses
+    """What of a decoding the generator answers to."""
+    seed: int
+    blocks_of: Callable[[Sequence[str]], tuple[Block, ...]]
+    """The blocks of feedback with some classes, as many and as long as planned."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +38,8 @@ class Plan:
     """A bundle trained earlier, for a protocol without training."""
     shadows: tuple[str, ...] = ()
     """Roles of the decoders that run beside the driver."""
+    feedback: FeedbackPlan | None = None
+    """How decodings become pictures, if they do."""
 
     def runs(self, phase: Phase) -> Iterator[tuple[int, list[Block]]]:
         """Yield each run of a phase with its blocks, in order."""
@@ -41,6 +57,25 @@ class Plan:
         return sum(block_seconds(block) for blocks in self.blocks.values() for block in blocks)
 
 
+def feedback_blocks(
+    settings: Settings, context: Context, classes: Sequence[str] | None = None
+) -> tuple[Block, ...]:
+    """Return the blocks of feedback with some classes.
+
+    Without them it is a plan of the same length with the first classes of the set, if classes are
+    chosen after training, or else that of the paradigm. Raises ``PhospheneError`` if the image
+    set cannot fill it.
+    """
+    paradigm, n_classes = settings.feedback, settings.closed_loop.classes
+    if paradigm is None:
+        raise PhospheneError("the protocol has a feedback phase, but no paradigm for it")
+    if classes is None and n_classes is not None:
+        classes = tuple(context.stimuli.classes)[:n_classes]
+    if classes is not None:
+        context = replace(context, stimuli=context.stimuli.only(classes))
+    return _checked(paradigm.name, paradigm.config.blocks(context))
+
+
 def make_plan(settings: Settings, context: Context) -> Plan:
     """Return the plan; ``PhospheneError`` if the image set cannot fill it."""
     chosen = {"record": settings.paradigm, "feedback": settings.feedback}
@@ -52,15 +87,35 @@ def make_plan(settings: Settings, context: Context) -> Plan:
         paradigm = chosen[phase]
         if paradigm is None:
             raise PhospheneError(f"the protocol has a {phase} phase, but no paradigm for it")
-        blocks[phase] = _checked(paradigm.name, paradigm.config.blocks(context))
+        if phase == "feedback":
+            blocks[phase] = feedback_blocks(settings, context)
+        else:
+            blocks[phase] = _checked(paradigm.name, paradigm.config.blocks(context))
         tasks[phase] = "".join(filter(str.isalnum, paradigm.name))
     shadows = tuple(shadow_role(n + 1) for n in range(len(settings.shadows)))
-    return Plan(settings.protocol, blocks, tasks, settings.bundle, shadows)
+    feedback = _feedback_plan(settings, context) if "feedback" in blocks else None
+    return Plan(settings.protocol, blocks, tasks, settings.bundle, shadows, feedback)
+
+
+def _feedback_plan(settings: Settings, context: Context) -> FeedbackPlan:
+    served = settings.worker.generator if settings.worker else settings.generator
+    return FeedbackPlan(
+        settings.closed_loop,
+        served.config.uses if served else "class",
+        # Two sessions with the same seed are not in the same arm for that.
+        crc32(f"{settings.seed}/{settings.subject}/{settings.session}".encode()),
+        lambda classes: feedback_blocks(settings, context, classes),
+    )
 
 
 def block_seconds(block: Block) -> float:
     """Return the seconds of a block with the pause behind it."""
-    return block.pause + sum(t.duration + t.gap + t.picture + t.rest for t in block.trials)
+    return block.pause + sum(map(trial_seconds, block.trials))
+
+
+def trial_seconds(trial: Trial) -> float:
+    """Return the seconds of a trial if every image of it is shown."""
+    return len(trial.images) * (trial.duration + trial.gap) + trial.picture + trial.rest
 
 
 def _checked(name: str, blocks: Sequence[Block]) -> tuple[Block, ...]:

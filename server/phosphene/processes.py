@@ -61,6 +61,10 @@ class Child:
         """Ask the process to end its task with what it has."""
         self._process.send_signal(signal.SIGINT)
 
+    def kill(self) -> None:
+        """End the process, which does not listen any more."""
+        self._process.kill()
+
     def terminate(self) -> None:
         """Ask the process to end."""
         self._process.terminate()

@@ -32,11 +32,11 @@ class ImageScene:
     id: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class PictureScene:
-    """A generated picture."""
+    """A generated picture that the screen keeps."""
 
-    pixels: Pixels
+    id: str
 
 
 def is_picture(pixels: NDArray[np.generic]) -> bool:
@@ -57,8 +57,16 @@ class Screen(Protocol):
         """Take the images of the next block by id, one at a time; forget those of the last."""
         ...
 
+    def keep(self, picture: str, pixels: Pixels) -> None:
+        """Make a picture ready, so that to show it takes one frame."""
+        ...
+
+    def forget(self, picture: str) -> None:
+        """Let go of a picture."""
+        ...
+
     def show(self, scene: Scene) -> None:
-        """Draw a scene for the next flip; an image must have been prepared."""
+        """Draw a scene for the next flip; image or picture must be ready."""
         ...
 
     def flip(self) -> float:
@@ -86,13 +94,24 @@ class HeadlessScreen:
         self._origin = clock.now()
         self._frame = 0
         self._prepared: set[str] = set()
+        self._kept: set[str] = set()
 
     def prepare(self, images: Iterable[tuple[str, Pixels]]) -> None:
         """Remember the ids; a file that cannot be decoded is found in a rehearsal too."""
         self._prepared = {image_id for image_id, _pixels in images}
 
+    def keep(self, picture: str, pixels: Pixels) -> None:
+        """Remember the id."""
+        self._kept.add(picture)
+
+    def forget(self, picture: str) -> None:
+        """Forget the id."""
+        self._kept.discard(picture)
+
     def show(self, scene: Scene) -> None:
         """Keep the scene for the next flip."""
+        if isinstance(scene, PictureScene) and scene.id not in self._kept:
+            raise PhospheneError(f"picture {scene.id} was not made ready")
         if isinstance(scene, ImageScene) and scene.id not in self._prepared:
             raise PhospheneError(f"image {scene.id} was not prepared")
         self._drawn = scene

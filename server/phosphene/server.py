@@ -19,7 +19,7 @@ from phosphene.connection import (
     runtime_folder,
     write_connection,
 )
-from phosphene.desk import BACKGROUND
+from phosphene.desk import BACKGROUND, WORKERS
 from phosphene.messages import (
     PROTOCOL,
     Alive,
@@ -32,6 +32,7 @@ from phosphene.messages import (
     Quit,
     Ready,
     Reply,
+    Restart,
     Stop,
     is_decoder,
     shadow_number,
@@ -72,8 +73,9 @@ class Server:
         self._waiting: dict[str, list[Message]] = {}
         self._leaving: set[str] = set()
         self._dead: set[str] = set()
-        self._spoken: set[str] = set()
-        """Roles that have said why they end, and have not ended yet."""
+        self._spoken: dict[str, str] = {}
+        """Why roles end that have said so, and have not ended yet."""
+        self._clock = RealClock()
         self._peers: Peers | None = None
         self._stop_asked = False
         self._next_heartbeat = 0.0
@@ -88,7 +90,6 @@ class Server:
         """
         for name in STOP_SIGNALS:
             signal.signal(name, self._ask_stop)
-        clock = RealClock()
         try:
             write_connection(self._connection(self._client_keys), self._connection_file)
             write_connection(self._connection(self._family_keys), self._family_file)
@@ -96,7 +97,7 @@ class Server:
             while not self._session.over:
                 self._control.poll(TURN)
                 self._receive()
-                self._deliver(self._session.poll(clock.now()))
+                self._deliver(self._session.poll(self._clock.now()))
                 self._watch_children()
                 if self._stop_asked:
                     self._stop_asked = False
@@ -149,16 +150,21 @@ class Server:
         match message:
             case Hello(role=role):
                 self._welcome(role, identity)
-            case Failed(role=role):
-                self._spoken.add(role)
-                self._deliver(self._session.handle(message))
+            case Failed(role=role, text=text):
+                self._spoken[role] = text
+                if role not in WORKERS:  # These are told about once they can be started again.
+                    self._tell(message)
             case Alive():
                 pass
             case Ready(endpoints=endpoints) if endpoints:
                 self._introduce(Peers(endpoints))
-                self._deliver(self._session.handle(message))
+                self._tell(message)
             case _:
-                self._deliver(self._session.handle(message))
+                self._tell(message)
+
+    def _tell(self, message: Message) -> None:
+        """Tell the session a fact, and do what it says to that."""
+        self._deliver(self._session.handle(message, self._clock.now()))
 
     def _welcome(self, role: str, identity: bytes) -> None:
         self._identities[role] = identity
@@ -178,9 +184,8 @@ class Server:
         for recipient, message in outgoing:
             if recipient == "watchers":
                 send(self._facts, message)
-            elif isinstance(message, Interrupt):
-                if recipient in self._children:
-                    self._children[recipient].interrupt()
+            elif isinstance(message, Interrupt | Restart):
+                self._signal(recipient, message)
             elif recipient in self._identities:
                 send(self._control, message, self._identities[recipient])
                 if isinstance(message, Quit):
@@ -188,6 +193,15 @@ class Server:
             elif recipient not in self._dead:
                 self._waiting.setdefault(recipient, []).append(message)
                 self._start(recipient)
+
+    def _signal(self, role: str, order: Interrupt | Restart) -> None:
+        if role not in self._children:
+            return
+        if isinstance(order, Interrupt):
+            self._children[role].interrupt()
+        else:
+            self._spoken.setdefault(role, "it did not answer in time and was ended")
+            self._children[role].kill()
 
     def _start(self, role: str) -> None:
         """Start the role's process at its first message."""
@@ -219,15 +233,14 @@ class Server:
         if role in self._leaving:
             self._leaving.discard(role)
             return
-        if role not in BACKGROUND:
+        if role not in (*BACKGROUND, *WORKERS):
             self._dead.add(role)
-        if role in self._spoken:
-            self._spoken.discard(role)  # It has said why; where its log is adds nothing.
-        else:
-            self._lost(role, child.epitaph)
+        spoken = self._spoken.pop(role, "")
+        if role in WORKERS or not spoken:  # Where the log of one who said why is adds nothing.
+            self._lost(role, spoken or child.epitaph)
 
     def _lost(self, role: str, why: str) -> None:
-        self._deliver(self._session.handle(Failed(role, why)))
+        self._tell(Failed(role, why))
 
     def _shut_down(self) -> None:
         for role, child in self._children.items():

@@ -4,19 +4,18 @@ from collections.abc import Callable
 
 from phosphene import guard
 from phosphene.dataset.study import SessionFolder
-from phosphene.desk import Desk, EndedEarlyError, Script
+from phosphene.desk import WORKERS, EndedEarlyError, Script
 from phosphene.errors import PhospheneError
 from phosphene.events import Block
+from phosphene.feedback_desk import WARM_UP, FeedbackDesk
 from phosphene.journal import Journal
 from phosphene.messages import (
     AbortBlock,
     BlockDone,
     CloseSegment,
-    DecoderReady,
     Export,
     Follow,
     Interrupt,
-    LoadDecoder,
     OpenSegment,
     Phase,
     Prepare,
@@ -44,11 +43,8 @@ PREPARATION = 1.0
 """Seconds before its cue at which a block is ordered: its images are decoded in them."""
 
 
-class Session(Desk):
+class Session(FeedbackDesk):
     """One session of one subject."""
-
-    _spec: SignalSpec
-    """What the amplifier delivers; known once the checks have passed."""
 
     def __init__(
         self,
@@ -59,12 +55,10 @@ class Session(Desk):
         now: float = 0.0,
     ) -> None:
         self._check_signal = check_signal
-        self._bundle = str(plan.bundle) if plan.bundle else ""
-        self._bundle_sha256 = ""
         self._clear_at = 0.0
         self._segment = ""
         """Path of the recording that is open."""
-        self._training = False
+        self._training = self._assessing = False
         super().__init__(plan, folder, journal, now)
 
     def _protocol(self) -> Script[None]:
@@ -74,7 +68,9 @@ class Session(Desk):
             for phase in self._plan.protocol:
                 if phase == "train":
                     yield from self._train()
-                elif phase != "report":
+                elif phase == "feedback":
+                    yield from self._feedback()
+                elif phase == "record":
                     yield from self._present(phase)
             self._move(Event.CLOSE)
         except EndedEarlyError:
@@ -89,11 +85,13 @@ class Session(Desk):
         """Start amplifier and screen, and whatever feedback will need; all must be well."""
         waiting = {"acquisition", "presenter"}
         if "feedback" in self._plan.protocol:
-            waiting |= {"decoder", "generator"}
+            waiting |= {*WORKERS}
         for role in [*sorted(waiting), *self._plan.shadows]:
             self._send(role, Prepare())
         while waiting:
-            ready = yield from self._expect(Ready, START_TIME, f"ready: {', '.join(waiting)}")
+            # Who loads a large model takes longer than who opens a window.
+            within = START_TIME if waiting - {*WORKERS} else WARM_UP
+            ready = yield from self._expect(Ready, within, f"ready: {', '.join(waiting)}")
             waiting.discard(ready.role)
             if ready.spec:
                 self._spec = ready.spec
@@ -113,23 +111,53 @@ class Session(Desk):
             # The last pause belongs to the recording.
             yield from self._until(self._clear_at)
             yield from self._close_segment()
+            if phase == "feedback":
+                yield from self._learn_from(run)
+
+    def _feedback(self) -> Script[None]:
+        """Find out what feedback may claim, get its pictures ready, and give it."""
+        feedback, conductor = self._plan.feedback, self._conductor
+        assert feedback is not None  # noqa: S101  Both come with the phase.
+        assert conductor is not None  # noqa: S101
+        self._move(Event.TRAIN)
+        self._assessing = True
+        yield from self._assess(feedback, conductor)
+        self._assessing = False
+        if feedback.settings.retrain == "never":
+            self._send("trainer", Quit())
+        self._move(Event.TRAINED)
+        yield from self._fill_pool(feedback, conductor)
+        yield from self._hold()
+        yield from self._present("feedback")
+
+    def _learn_from(self, run: int) -> Script[None]:
+        feedback = self._plan.feedback
+        last = self._plan.blocks["feedback"][-1].run
+        if feedback and feedback.settings.retrain == "between-runs" and run < last:
+            yield from self._retrain(run)
 
     def _show(self, phase: Phase, block: Block) -> Script[None]:
         """Show a block until it was shown whole; an interrupted attempt is kept and marked."""
         attempt = 1
         while True:
             yield from self._hold()
+            if phase == "feedback":
+                yield from self._wait_for_workers()
             yield from self._until(self._clear_at - block.cue - PREPARATION)
             yield from self._guard()
             if self._pausing:
                 continue
             not_before = max(self._clear_at, self._now + block.cue)
+            if phase == "feedback" and self._conductor:
+                self._conductor.begin(block, attempt, self._arms[block.block])
             order = RunBlock(phase, block, attempt, not_before, self._ledger.next_seq)
             self._send("presenter", order)
             self._block = block
             done = yield from self._expect(BlockDone)
             self._block_ended(done, block)
             if not done.aborted:
+                if phase == "feedback" and self._conductor:
+                    self._conductor.end()
                 return
             attempt += done.n_trials > 0
 
@@ -195,16 +223,13 @@ class Session(Desk):
         self._training = True
         trained = yield from self._expect(Trained)
         self._training = False
-        self._send("trainer", Quit())
         self._bundle, self._bundle_sha256 = trained.bundle, trained.sha256
         if "feedback" in self._plan.protocol:
             yield from self._load_decoder()
+        else:
+            self._send("trainer", Quit())
         yield from self._wait_for_shadows()
         self._move(Event.TRAINED)
-
-    def _load_decoder(self) -> Script[None]:
-        self._send("decoder", LoadDecoder(self._bundle, self._spec, self._bundle_sha256))
-        yield from self._expect(DecoderReady, START_TIME, "the decoder")
 
     def _wait_for_shadows(self) -> Script[None]:
         """Let slower decoders catch up, for a while; a subject is waiting."""
@@ -219,6 +244,8 @@ class Session(Desk):
         try:
             if self._training:
                 yield from self._keep_best()
+            if self._assessing:
+                self._send("trainer", Interrupt())
             if self._block:
                 yield from self._abort_block(self._block)
             if self._segment:

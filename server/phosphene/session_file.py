@@ -11,7 +11,7 @@ from phosphene.suggestions import choices
 
 FORMAT = 1
 """Version of the session file; changes when an old file would be misunderstood."""
-OPTIONAL = ("paradigm", "feedback", "generator", "bundle")
+OPTIONAL = ("paradigm", "feedback", "generator", "bundle", "worker")
 """Sections that a session can do without."""
 PRESETS = Path(__file__).parent / "presets"
 
@@ -75,7 +75,7 @@ def defaults() -> Sections:
     cache = Path(environ.get("XDG_CACHE_HOME") or "~/.cache") / "phosphene"
     values: dict[str, object] = dict.fromkeys(OPTIONAL)
     values |= {"decoder": "power-lr", "shadows": [], "screen": {}, "clock": "real", "seed": 0}
-    values |= {"other_subject": False}
+    values |= {"other_subject": False, "closed_loop": {}}
     values |= {"output": "phosphene-data", "cache": str(cache)}
     sections = {name: Section(name, each, "default", Path.cwd()) for name, each in values.items()}
     return sections | preprocessing("paper")

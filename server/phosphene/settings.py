@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, structs
 
 from phosphene.choice import Chosen, choose, plain
+from phosphene.closed_loop import ClosedLoopSettings, WorkerSettings, read_worker
 from phosphene.conversion import FieldError, convert, to_plain
 from phosphene.errors import SettingsError
 from phosphene.interfaces import (
@@ -98,6 +99,9 @@ class Settings(msgspec.Struct, frozen=True):
     shadows: tuple[ShadowSettings, ...]
     """Decoders that run beside it; what they find is recorded and never shown."""
     generator: Chosen[GeneratorConfig] | None
+    worker: WorkerSettings | None
+    """Another machine that generates."""
+    closed_loop: ClosedLoopSettings
     bundle: Path | None
     """A bundle trained earlier, for feedback without training."""
     other_subject: bool
@@ -118,6 +122,7 @@ class Settings(msgspec.Struct, frozen=True):
         """Every plugin that takes part."""
         chosen = (getattr(self, name) for name in _HOOKS)
         own = (*filter(None, chosen), *self.stream, *self.epochs.steps)
+        own += (self.worker.generator,) if self.worker else ()
         return own + tuple(plugin for shadow in self.shadows for plugin in shadow.plugins)
 
     def of_shadow(self, number: int) -> "Settings":
@@ -145,6 +150,7 @@ _READERS: dict[str, Callable[[object, Registry, Section], object]] = {
     "stream": read_stream,
     "epochs": read_epochs,
     "shadows": read_shadows,
+    "worker": read_worker,
 }
 """Sections that choose several."""
 
@@ -207,7 +213,7 @@ def read_resolved(path: Path, registry: Registry) -> Settings:
     return _settings(sections, registry, path)
 
 
-ADDED = ("shadows", "other_subject")
+ADDED = ("shadows", "other_subject", "worker", "closed_loop")
 """Sections that files of early sessions lack; without them everything was as by default."""
 
 
@@ -275,6 +281,7 @@ def _conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
         )
     if "feedback" in phases:
         yield from _feedback_conflicts(settings)
+    yield from _closed_loop_conflicts(settings)
     if settings.other_subject and settings.bundle is None:
         yield "other_subject", "it is said of a bundle trained earlier (--bundle); there is none"
     if settings.clock == "virtual" and settings.acquisition.config.live:
@@ -293,11 +300,27 @@ def _feedback_conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "protocol", "feedback needs 'train' before it, or a bundle trained earlier (--bundle)"
 
 
+def _closed_loop_conflicts(settings: Settings) -> Iterator[tuple[str, str]]:
+    served = settings.worker.generator if settings.worker else settings.generator
+    if settings.closed_loop.sham != "never" and served and served.config.uses == "embedding":
+        yield (
+            "closed_loop",
+            f"sham feedback cannot be given with {served.name!r}: the embedding of another trial "
+            "would be needed; choose a generator that answers to classes or probabilities",
+        )
+    if settings.closed_loop.retrain != "never" and "record" not in settings.protocol:
+        yield "closed_loop", "'retrain' needs 'record' in the protocol: what it would add to"
+    if settings.clock == "virtual" and settings.closed_loop.review:
+        yield "closed_loop", "'review' waits for an operator: it needs 'clock: real'"
+    if settings.clock == "virtual" and settings.worker:
+        yield "worker", "another machine keeps real time: it needs 'clock: real'"
+
+
 def _written(value: object) -> object:
     match value:
         case Chosen():
             return plain(value)
-        case EpochSettings() | ShadowSettings():
+        case EpochSettings() | ShadowSettings() | WorkerSettings():
             return {name: _written(each) for name, each in structs.asdict(value).items()}
         case tuple():
             return [_written(each) for each in value]

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from phosphene.events import EventKind, Onset
-from phosphene.messages import BlockDone, BlockStarted, RunBlock, ShowPicture
-from phosphene.screen import Black, Fixation, ImageScene, PictureScene, Scene, is_picture
+from phosphene.messages import BlockDone, BlockStarted, PictureMade, RunBlock, ShowPicture
+from phosphene.screen import Black, Fixation, ImageScene, PictureScene, Scene
 from phosphene.stimulus import StimulusSet
 from phosphene.timeline import Step
 
@@ -36,7 +36,10 @@ class Showing:
         self._changed = False
         self._aborted = False
         self._scene: Scene = Black()
-        self._pictures: dict[int, ShowPicture] = {}
+        self._pictures: dict[int, PictureMade] = {}
+        """By trial."""
+        self._repetition = 0
+        """Images of the current trial that were shown."""
         self._late = 0
         self._late_total = 0
 
@@ -49,16 +52,24 @@ class Showing:
         """Stop at the next trial boundary."""
         self._aborted = True
 
-    def offer(self, picture: ShowPicture) -> None:
-        """Keep a picture if it was made for a trial of this very attempt, and can be shown.
-
-        Any other is answered by the fallback, and the trial's onset tells so.
-        """
-        made_for = (picture.phase, picture.run, picture.block, picture.attempt)
+    def asks_for(self, order: ShowPicture) -> bool:
+        """Return whether a picture is for a trial of this very attempt that can still show it."""
         run = self.run
-        fits = made_for == (run.phase, run.block.run, run.block.block, run.attempt)
-        if fits and is_picture(picture.pixels):
-            self._pictures[picture.trial] = picture
+        ours = (run.phase, run.block.run, run.block.block, run.attempt)
+        for_us = (order.phase, order.run, order.block, order.attempt) == ours
+        return for_us and any(
+            step.kind == "picture" and step.trial == order.trial
+            for step in self._steps[self._index + 1 :]
+        )
+
+    def answer(self, trial: int, picture: PictureMade) -> None:
+        """Show a picture in a trial, as soon as the image before it has had its gap."""
+        self._pictures[trial] = picture
+
+    @property
+    def pictures(self) -> list[str]:
+        """The ids of the pictures that it was given."""
+        return [picture.id for picture in self._pictures.values()]
 
     def scene(self, due: float) -> Scene:
         """Return what belongs on the screen at the flip expected at ``due``."""
@@ -97,7 +108,7 @@ class Showing:
     def done(self) -> BlockDone:
         """Return the account of the block, once it has ended."""
         run = self.run
-        n_trials = sum(onset.event == "stimulus" for onset in self.onsets)
+        n_trials = len({onset.trial for onset in self.onsets if onset.event == "stimulus"})
         return BlockDone(
             phase=run.phase,
             run=run.block.run,
@@ -125,8 +136,23 @@ class Showing:
 
     def _following(self) -> int:
         following = self._index + 1
-        boundary = self._steps[following].kind == "stimulus"
-        return len(self._steps) - 1 if self._aborted and boundary else following
+        step = self._steps[following]
+        if step.kind != "stimulus":
+            return following
+        if step.repetition > 1:
+            return self._past_repeats(following) if step.trial in self._pictures else following
+        return len(self._steps) - 1 if self._aborted else following
+
+    def _past_repeats(self, index: int) -> int:
+        """Return the trial's picture instead of its next image, and move the plan to it."""
+        picture = next(
+            later
+            for later in range(index, len(self._steps))
+            if self._steps[later].kind == "picture"
+        )
+        skipped = self._steps[picture].frame - self._steps[index].frame
+        self._start = (self._start or 0.0) - skipped / self._rate
+        return picture
 
     def _enter(self, index: int) -> None:
         self._index, self._changed = index, True
@@ -135,12 +161,15 @@ class Showing:
     def _scene_of(self, step: Step) -> Scene:
         match step.kind:
             case "stimulus":
-                return ImageScene(self.run.block.trials[step.trial - 1].image)
+                return ImageScene(self._image(step))
             case "picture":
                 picture = self._pictures.get(step.trial)
-                return PictureScene(picture.pixels) if picture else Fixation()
+                return PictureScene(picture.id) if picture else Fixation()
             case _:
                 return Black()
+
+    def _image(self, step: Step) -> str:
+        return self.run.block.trials[step.trial - 1].images[step.repetition - 1]
 
     def _planned(self, index: int) -> float:
         return (self._start or 0.0) + self._steps[index].frame / self._rate
@@ -152,6 +181,8 @@ class Showing:
 
     def _onset(self, event: EventKind, step: Step, time: float, planned: float) -> Onset:
         wnid, image, sha256 = self._identity(step)
+        if event == "stimulus":
+            self._repetition = step.repetition
         onset = Onset(
             seq=self.next_seq,
             event=event,
@@ -167,6 +198,7 @@ class Showing:
             image=image,
             sha256=sha256,
             late_frames=self._late,
+            repetition=self._repetition,
         )
         self.onsets.append(onset)
         self._late = 0
@@ -174,7 +206,7 @@ class Showing:
 
     def _identity(self, step: Step) -> tuple[str, str, str]:
         if step.kind == "stimulus":
-            image = self._stimuli[self.run.block.trials[step.trial - 1].image]
+            image = self._stimuli[self._image(step)]
             return image.wnid, image.id, image.sha256
         picture = self._pictures.get(step.trial)
         return (picture.wnid, "", picture.sha256) if picture else ("", "", "")

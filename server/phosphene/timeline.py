@@ -23,6 +23,8 @@ class Step:
     n_frames: int
     trial: int
     """Within the block, from 1."""
+    repetition: int = 1
+    """Which of the trial's images it shows, or follows."""
 
 
 def timeline(block: Block, refresh_rate: float) -> tuple[Step, ...]:
@@ -34,8 +36,9 @@ def timeline(block: Block, refresh_rate: float) -> tuple[Step, ...]:
         raise PhospheneError(f"block {block.block} has no trials")
     steps, frame = [], 0
     for number, trial in enumerate(block.trials, start=1):
-        for kind, n_frames in _parts(trial, refresh_rate, f"block {block.block}, trial {number}"):
-            steps.append(Step(kind, frame, n_frames, number))
+        where = f"block {block.block}, trial {number}"
+        for kind, n_frames, repetition in _parts(trial, refresh_rate, where):
+            steps.append(Step(kind, frame, n_frames, number, repetition))
             frame += n_frames
     return (*steps, Step("end", frame, 0, len(block.trials)))
 
@@ -59,15 +62,20 @@ def whole_frames(seconds: float, refresh_rate: float, name: str) -> int:
     )
 
 
-def _parts(trial: Trial, refresh_rate: float, where: str) -> Iterator[tuple[StepKind, int]]:
+def _parts(trial: Trial, refresh_rate: float, where: str) -> Iterator[tuple[StepKind, int, int]]:
+    """Yield kind, frames and repetition."""
     if trial.duration <= 0:
         raise PhospheneError(f"{where}: duration must be above 0 s; found {trial.duration:g}")
-    durations: tuple[tuple[StepKind, str, float], ...] = (
+    image: list[tuple[StepKind, str, float]] = [
         ("stimulus", "duration", trial.duration),
         ("blank", "gap", trial.gap),
+    ]
+    answer: list[tuple[StepKind, str, float]] = [
         ("picture", "picture", trial.picture),
         ("blank", "rest", trial.rest),
-    )
-    for kind, name, seconds in durations:
+    ]
+    last = len(trial.images)
+    repeated = [(part, number) for number in range(1, last + 1) for part in image]
+    for (kind, name, seconds), repetition in [*repeated, *((part, last) for part in answer)]:
         if seconds:
-            yield kind, whole_frames(seconds, refresh_rate, f"{where}: {name}")
+            yield kind, whole_frames(seconds, refresh_rate, f"{where}: {name}"), repetition

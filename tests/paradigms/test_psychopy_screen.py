@@ -21,7 +21,15 @@ import PIL.ImageGrab
 import pytest
 
 from phosphene import Block, Onset, PhospheneError, StimulusSet, Trial
-from phosphene.messages import EndOfBlock, Failed, Message, Missing, RunBlock, ShowPicture
+from phosphene.messages import (
+    EndOfBlock,
+    Failed,
+    Message,
+    Missing,
+    PictureMade,
+    RunBlock,
+    ShowPicture,
+)
 from phosphene.roles.present import Presenter
 from phosphene.settings import ScreenSettings
 from phosphene.stimulus import Image
@@ -51,7 +59,8 @@ def scenario(folder: Path) -> dict[str, Any]:
     )
     block = Block(1, 1, trials, cue=0.2)
     presenter.handle(RunBlock("feedback", block, 1, 0.0, 0))
-    presenter.handle(show_picture(trial=2))
+    presenter.handle(picture_made())
+    presenter.handle(ShowPicture("feedback", 1, 1, 1, 2, "picture-1"))
     result = {"unmeasurable": unmeasurable, "rate": screen.refresh_rate, **follow(presenter)}
     screen._window.winHandle.dispatch_event("on_key_press", 0xFF1B, 0)  # Escape
     said = [*presenter.poll(perf_counter()), *presenter.poll(perf_counter())]
@@ -66,8 +75,8 @@ def follow(presenter: Presenter) -> dict[str, Any]:
         before = perf_counter()
         outgoing = presenter.poll(before)
         after = perf_counter()
-        for _, message in outgoing:
-            if isinstance(message, Onset):
+        for recipient, message in outgoing:
+            if isinstance(message, Onset) and recipient == "acquisition":
                 on_time = before <= message.time <= after
                 onsets.append({**as_dict(message), **read_back(), "on_lsl_clock": on_time})
             answer(presenter, message)
@@ -102,9 +111,9 @@ def stimuli(folder: Path) -> StimulusSet:
     return StimulusSet(folder, {WNID: "colour"}, images)
 
 
-def show_picture(trial: int) -> ShowPicture:
+def picture_made() -> PictureMade:
     pixels = np.full((50, 50, 3), PICTURE, np.uint8)
-    return ShowPicture("feedback", 1, 1, 1, trial, WNID, "ab", pixels, {}, 0.0)
+    return PictureMade("picture-1", WNID, "ab", pixels, {}, 0.0, 0.0)
 
 
 # The tests.

@@ -17,10 +17,12 @@ from phosphene.messages import (
     AbortBlock,
     BlockDone,
     BlockStarted,
+    DropPicture,
     EndOfBlock,
     Failed,
     Message,
     Missing,
+    PictureMade,
     Prepare,
     Ready,
     RunBlock,
@@ -137,19 +139,12 @@ def block(n_trials: int = 4, cue: float = 1.0, **timing: float) -> Block:
     return Block(run=2, block=3, trials=trials, cue=cue)
 
 
-def picture(**changes: object) -> ShowPicture:
-    fitting = ShowPicture(
-        phase="feedback",
-        run=2,
-        block=3,
-        attempt=1,
-        trial=1,
-        wnid="n00000002",
-        sha256="ab",
-        pixels=PIXELS,
-        provenance={},
-        generated=0.0,
-    )
+def made(pixels: np.ndarray = PIXELS, picture: str = "picture-0001") -> PictureMade:
+    return PictureMade(picture, "n00000002", "ab", pixels, {}, 0.0, 0.0)
+
+
+def show(picture: str = "picture-0001", **changes: object) -> ShowPicture:
+    fitting = ShowPicture("feedback", run=2, block=3, attempt=1, trial=1, id=picture)
     return msgspec.structs.replace(fitting, **changes)
 
 
@@ -320,15 +315,15 @@ def test_a_picture_in_time_is_shown_and_marked_with_its_class(stimuli: StimulusS
     rig.handle(order(block(2, **FEEDBACK)))
     while not rig.received:
         rig.poll()
-    rig.handle(picture())
+    rig.handle(made())
+    rig.handle(show())
     rig.until(BlockDone)
     shown = rig.received[1]
     assert (shown.event, shown.trial, shown.wnid) == ("picture", 1, "n00000002")
     assert (shown.image, shown.sha256, shown.duration) == ("", "ab", 1.0)
     assert shown.time == pytest.approx(103 + 1.0)
-    scene = dict(rig.frames)[shown.time]
-    assert isinstance(scene, PictureScene)
-    assert scene.pixels is PIXELS
+    assert shown in rig.to_server
+    assert dict(rig.frames)[shown.time] == PictureScene("picture-0001")
     assert rig.seconds(PictureScene) == pytest.approx(1.0)
 
 
@@ -353,7 +348,8 @@ def test_a_picture_for_another_trial_is_never_shown_in_this_one(
 ) -> None:
     rig = Rig(stimuli)
     rig.handle(order(block(1, **FEEDBACK)))
-    rig.handle(picture(**other))
+    rig.handle(made())
+    rig.handle(show(**other))
     rig.until(BlockDone)
     assert rig.received[1].wnid == ""
     assert not any(isinstance(scene, PictureScene) for _, scene in rig.frames)
@@ -369,7 +365,8 @@ def test_what_is_no_picture_is_answered_by_the_fallback(
 ) -> None:
     rig = Rig(stimuli)
     rig.handle(order(block(1, **FEEDBACK)))
-    rig.handle(picture(pixels=pixels))
+    rig.handle(made(pixels))
+    rig.handle(show())
     rig.until(BlockDone)
     assert rig.received[1].wnid == ""
 
@@ -377,20 +374,117 @@ def test_what_is_no_picture_is_answered_by_the_fallback(
 def test_a_picture_that_comes_after_its_frame_is_dropped(stimuli: StimulusSet) -> None:
     rig = Rig(stimuli)
     rig.handle(order(block(2, **FEEDBACK)))
+    rig.handle(made())
     while len(rig.received) < 2:
         rig.poll()
-    rig.handle(picture())
+    rig.handle(show())
     rig.until(BlockDone)
     assert [onset.wnid for onset in rig.received if onset.event == "picture"] == ["", ""]
 
 
+def test_a_picture_that_waits_is_shown_one_frame_after_it_was_asked_for(
+    stimuli: StimulusSet,
+) -> None:
+    rig = Rig(stimuli)
+    rig.handle(made())
+    rig.handle(order(block(1, duration=0.5, gap=FRAME, picture=1.0)))
+    while rig.clock.now() < 103.5 - FRAME / 2:
+        rig.poll()
+    rig.handle(show())
+    rig.until(BlockDone)
+    assert rig.received[1].wnid == "n00000002"
+
+
+def test_a_picture_is_never_shown_twice(stimuli: StimulusSet) -> None:
+    rig = Rig(stimuli)
+    rig.handle(made())
+    rig.handle(order(block(2, **FEEDBACK)))
+    rig.handle(show())
+    rig.handle(show(trial=2))
+    rig.until(BlockDone)
+    assert [o.wnid for o in rig.received if o.event == "picture"] == ["n00000002", ""]
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_a_picture_that_is_not_there_is_answered_by_the_fallback(
+    stimuli: StimulusSet, dropped: bool
+) -> None:
+    rig = Rig(stimuli)
+    if dropped:
+        rig.handle(made())
+        rig.handle(DropPicture("picture-0001"))
+    rig.handle(order(block(1, **FEEDBACK)))
+    rig.handle(show())
+    rig.until(BlockDone)
+    assert rig.received[1].wnid == ""
+
+
+def repeated(n_trials: int, repetitions: int) -> Block:
+    trials = block(n_trials, duration=0.5, gap=0.25, picture=1.0).trials
+    others = {wnid: tuple(f"{wnid}_{n}.png" for n in range(1, repetitions)) for wnid in CLASSES}
+    repeats = (msgspec.structs.replace(t, repeats=others[t.wnid]) for t in trials)
+    return msgspec.structs.replace(block(1), trials=tuple(repeats))
+
+
+def test_without_a_picture_every_repetition_is_shown(stimuli: StimulusSet) -> None:
+    rig = Rig(stimuli)
+    done = rig.run(order(repeated(2, 3)))
+    shown = [(o.event, o.trial, o.repetition) for o in rig.received]
+    first = [("stimulus", 1, 1), ("stimulus", 1, 2), ("stimulus", 1, 3), ("picture", 1, 3)]
+    assert shown == [*first, *((event, 2, repetition) for event, _, repetition in first)]
+    assert (done.n_trials, done.aborted) == (2, False)
+    images = [o.image for o in rig.received if o.event == "stimulus"]
+    assert images[:3] == [f"n00000001_{n}.png" for n in range(3)]
+
+
+@given(frame=st.integers(0, 400), repetitions=st.integers(1, 4))
+def test_a_picture_ends_the_repetitions_and_no_image_or_gap_is_cut_short(
+    stimuli: StimulusSet, frame: int, repetitions: int
+) -> None:
+    rig = Rig(stimuli)
+    rig.handle(made())
+    rig.handle(order(repeated(2, repetitions), not_before=101.0))
+    rig.poll(frame)
+    begun = [o.event for o in rig.received]
+    rig.handle(show())
+    done = rig.until(BlockDone)
+    assert isinstance(done, BlockDone)
+    first = [o for o in rig.received if o.trial == 1]
+    *images, answer = first
+    steps = np.diff([o.time for o in first])
+    np.testing.assert_allclose(steps, 0.75, atol=1e-6)
+    assert answer.repetition == len(images) == images[-1].repetition
+    in_time = "picture" not in begun
+    assert bool(answer.wnid) == in_time
+    assert len(images) == (max(1, len(begun)) if in_time else repetitions)
+    second = [o for o in rig.received if o.trial == 2]
+    assert second[0].time - answer.time == pytest.approx(1.0, abs=1e-6)
+    assert [o.late_frames for o in rig.received] == [0] * len(rig.received)
+    assert (done.n_trials, done.late_frames, done.aborted) == (2, 0, False)
+
+
+def test_an_abort_in_a_repetition_waits_for_the_end_of_the_trial(stimuli: StimulusSet) -> None:
+    rig = Rig(stimuli)
+    rig.handle(order(repeated(2, 3)))
+    while len(rig.received) < 2:
+        rig.poll()
+    rig.handle(AbortBlock())
+    done = rig.until(BlockDone)
+    assert isinstance(done, BlockDone)
+    assert [o.trial for o in rig.received] == [1, 1, 1, 1]
+    assert (done.n_trials, done.aborted) == (1, True)
+
+
 def test_pictures_of_one_attempt_are_not_kept_for_the_next(stimuli: StimulusSet) -> None:
     rig = Rig(stimuli)
+    rig.handle(made())
     rig.handle(order(block(1, **FEEDBACK)))
-    rig.handle(picture())
+    rig.handle(show())
     rig.until(BlockDone)
     rig.to_server.clear()
-    rig.run(order(block(1, **FEEDBACK), attempt=2, first_seq=2, not_before=0))
+    rig.handle(order(block(1, **FEEDBACK), attempt=2, first_seq=2, not_before=0))
+    rig.handle(show(attempt=2))
+    rig.until(BlockDone)
     assert [onset.wnid for onset in rig.received if onset.event == "picture"] == ["n00000002", ""]
 
 

@@ -64,7 +64,8 @@ def test_an_image_that_was_not_prepared_is_refused_by_name() -> None:
     screen = HeadlessScreen(VirtualClock())
     screen.prepare([("cat.png", PIXELS)])
     screen.show(ImageScene("cat.png"))
-    screen.show(PictureScene(PIXELS))
+    screen.keep("picture-1", PIXELS)
+    screen.show(PictureScene("picture-1"))
     screen.prepare([("dog.png", PIXELS)])
     with pytest.raises(PhospheneError, match=r"cat\.png was not prepared"):
         screen.show(ImageScene("cat.png"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from phosphene import messages, wire
-from phosphene.messages import Message, Pause, Reply, Samples, ShowPicture, Status
+from phosphene.messages import Message, Pause, PictureMade, Reply, Samples, Status
 from phosphene.states import State
 
 MESSAGE_TYPES = typing.get_args(Message)
@@ -57,7 +57,7 @@ def test_a_flipped_byte_gives_a_message_or_a_refusal_but_never_a_crash(at: int, 
     frames = [
         bytearray(frame)
         for frame in wire.encode(
-            ShowPicture("feedback", 1, 1, 1, 1, "n01", "00", picture, {"seed": 1}, 2.0)
+            PictureMade("picture-1", "n01", "00", picture, {"seed": 1}, 1.0, 2.0)
         )
     ]
     frames[1][at % len(frames[1])] = value

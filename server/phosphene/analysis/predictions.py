@@ -15,7 +15,16 @@ from phosphene.decodings import FIELDS
 from phosphene.errors import PhospheneError
 from phosphene.journal import BlockKey
 
-LIVE_FIELDS = (*FIELDS, "onset", "decoded", "latency", "processing", "segment", "first_sample")
+LIVE_FIELDS = (
+    *FIELDS,
+    "onset",
+    "decoded",
+    "latency",
+    "processing",
+    "segment",
+    "joined",
+    "first_sample",
+)
 
 
 class LiveTrial(msgspec.Struct, frozen=True):
@@ -30,6 +39,8 @@ class LiveTrial(msgspec.Struct, frozen=True):
     image: str
     latency: float
     """Seconds from onset to probabilities."""
+    repetition: int = 1
+    """Which of the trial's images it was."""
     processing: float = float("nan")
     """Seconds from the epoch's last sample, as it was received, to probabilities."""
 

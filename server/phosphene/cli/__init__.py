@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from phosphene.cli import config, control, plugins
+from phosphene.cli import config, control, plugins, pool
 from phosphene.cli.demo import demo
 from phosphene.cli.evaluate import evaluate
 from phosphene.cli.report import report
@@ -37,6 +37,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(report)
 app.add_typer(config.app, name="config")
+app.add_typer(pool.app, name="pool")
 app.add_typer(plugins.app, name="plugins")
 
 

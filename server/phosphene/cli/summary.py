@@ -19,6 +19,8 @@ def print_summary(console: Console, status: Status) -> None:
         lines += [f"decoding  {line}" for line in summary(read_evaluation(folder))]
     if status.problem and status.state is not State.FAILED:
         lines.append(f"problem   {status.problem}")
+    if folder.debrief_file.exists():
+        lines.append(f"debrief   {folder.debrief_file.read_text(encoding='utf-8').strip()}")
     lines.append(f"dataset   {folder.study_root}")
     lines += [f"bundle    {bundle}" for bundle in folder.bundles()[-1:]]
     if folder.report_file.exists():

@@ -185,8 +185,33 @@ class SessionFolder:
         return self.derivatives / f"decodings{shadow and '_'}{shadow}.tsv"
 
     @property
+    def feedback_file(self) -> Path:
+        """The trials of feedback, if nothing has to be kept from the operator."""
+        return self.derivatives / "feedback.tsv"
+
+    @property
+    def sealed_feedback_file(self) -> Path:
+        """The trials of feedback in a session that has sham feedback."""
+        return self.derivatives / "sealed" / "feedback.tsv"
+
+    @property
+    def sealed_arms_file(self) -> Path:
+        """Which blocks of feedback were true and which sham."""
+        return self.derivatives / "sealed" / "arms.json"
+
+    @property
+    def debrief_file(self) -> Path:
+        """What the subject is to be told after a session that may have had sham feedback."""
+        return self.derivatives / "debrief.txt"
+
+    @property
+    def prospect_file(self) -> Path:
+        """What feedback could be expected to get right."""
+        return self.derivatives / "prospect.json"
+
+    @property
     def pictures(self) -> Path:
-        """The folder of the generated pictures."""
+        """The folder of the generated pictures, named by id, each with a JSON card beside it."""
         return self.derivatives / "pictures"
 
     def new_segment(self, phase: str, task: str, run: int) -> Path:

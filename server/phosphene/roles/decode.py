@@ -25,6 +25,10 @@ from phosphene.registry import Registry
 from phosphene.roles import Outgoing
 from phosphene.signals import Epochs, Signal
 
+SETTLING = 1.4
+"""Seconds behind a gap in which nothing is decoded: the filters' impulse response falls below a
+millionth in them (reliability.md, section 3)."""
+
 
 class LiveDecoding:
     """Decodes the stimuli of feedback trials with the bundle it was told to load."""
@@ -76,8 +80,8 @@ class LiveDecoding:
 class _LoadedBundle:
     """A bundle at work on the running signal.
 
-    Decoding of a segment begins at its first sample and never after a gap, so that a replay of
-    the recording finds the same epochs.
+    It joins a segment at whatever sample it sees first, and again behind a gap, and says which
+    sample that was, so that a replay of the recording finds the same epochs.
     """
 
     def __init__(self, bundle: Bundle, pipeline: Pipeline, clock: Clock, name: str) -> None:
@@ -86,23 +90,29 @@ class _LoadedBundle:
         self._clock = clock
         self._name = name
         self._received = 0.0
+        self._settled = 0
+        """Index of the first sample that an epoch may begin with."""
         self._since = clock.now()
         """What was received earlier waited while this was loaded; to decode it would be no more
         than a replay."""
         self._segment = ""
-        self._next_sample = 0
+        self._joined = self._next_sample = 0
 
     def feed(self, samples: Samples) -> Outgoing:
-        if samples.first == 0 and samples.received >= self._since:
-            self._pipeline.open_segment()
-            self._segment = samples.segment
-        elif (samples.segment, samples.first) != (self._segment, self._next_sample):
-            self._segment = ""
+        if samples.received < self._since:
             return []
+        if (samples.segment, samples.first) != (self._segment, self._next_sample):
+            self._join(samples)
         self._next_sample = samples.first + samples.data.shape[1]
         self._received = samples.received
         self._pipeline.feed(Signal(samples.data, samples.stamps, samples.offset))
         return self._decode()
+
+    def _join(self, samples: Samples) -> None:
+        self._pipeline.open_segment()
+        self._segment, self._joined = samples.segment, samples.first
+        settling = SETTLING if samples.first else 0.0
+        self._settled = round(settling * self._pipeline.spec.sfreq)
 
     def mark(self, onset: Onset) -> Outgoing:
         if not self._segment:
@@ -117,11 +127,14 @@ class _LoadedBundle:
         return []
 
     def _decode(self) -> Outgoing:
-        return [("server", self._decoded(cut)) for cut in self._pipeline.cuts()]
+        settled = [cut for cut in self._pipeline.cuts() if cut.first_sample >= self._settled]
+        return [("server", self._decoded(cut)) for cut in settled]
 
     def _decoded(self, cut: Cut) -> Decoded:
+        complete = self._clock.now()
         epochs = Epochs(cut.data[np.newaxis], self._pipeline.spec, self._pipeline.tmin)
         decoding = self._decoder.decode(self._pipeline.transform(epochs))
+        embedding = decoding.embedding
         return Decoded(
             cut.onset,
             self._decoder.classes,
@@ -131,4 +144,8 @@ class _LoadedBundle:
             self._clock.now(),
             self._received,
             self._name,
+            complete,
+            self._joined,
+            () if embedding is None else tuple(map(float, embedding[0])),
+            decoding.space,
         )

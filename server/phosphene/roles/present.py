@@ -5,33 +5,39 @@ Nothing here waits for anybody: a picture that is not there when its frame is dr
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
+from msgspec import structs
 
 from phosphene.errors import PhospheneError
 from phosphene.events import Block, Onset
 from phosphene.frame_grid import FrameGrid
 from phosphene.messages import (
     AbortBlock,
+    DropPicture,
     EndOfBlock,
     Failed,
     Message,
     Missing,
+    PictureMade,
     Prepare,
     Ready,
     RunBlock,
     ShowPicture,
 )
 from phosphene.roles import Outgoing
-from phosphene.screen import Black, Pixels, Screen
+from phosphene.screen import Black, Pixels, Screen, is_picture
 from phosphene.showing import Showing
 from phosphene.stimulus import StimulusSet
 from phosphene.timeline import timeline
 
 ASK_AGAIN = 1.0
 """Seconds after which acquisition is asked again what it lacks."""
+NOTHING = np.empty((0, 0, 3), np.uint8)
+"""Instead of pixels that the screen keeps."""
 MANY = 10
 """Questions without an answer after which acquisition is taken for dead."""
 
@@ -48,6 +54,8 @@ class Presenter:
         self._wnids = {image.id: image.wnid for image in stimuli.images}
         self._journal = journal.open("ab", buffering=0) if journal else None
         self._showing: Showing | None = None
+        self._kept: dict[str, PictureMade] = {}
+        """Pictures that wait to be shown, by id."""
         self._grid = FrameGrid(screen.refresh_rate)
         self._ask_at = 0.0
         self._unanswered = 0
@@ -67,8 +75,14 @@ class Presenter:
                 return self._run(message)
             case AbortBlock() if self._showing:
                 self._showing.abort()
-            case ShowPicture() if self._showing:
-                self._showing.offer(message)
+            case PictureMade():
+                self._keep(message)
+            case DropPicture(id=picture):
+                self._forget([picture])
+            case ShowPicture(id=picture) if self._showing and self._showing.asks_for(message):
+                # Not there, or shown before: the fallback answers, and the onset tells so.
+                if kept := self._kept.pop(picture, None):
+                    self._showing.answer(message.trial, kept)
             case Missing() if self._showing:
                 return self._reconcile(message, self._showing)
             case _:
@@ -104,15 +118,25 @@ class Presenter:
         return []
 
     def _images(self, block: Block) -> Iterator[tuple[str, Pixels]]:
-        for trial in block.trials:
-            wnid = self._wnids.get(trial.image, "no class")
-            if wnid != trial.wnid:
+        shown = {image: trial.wnid for trial in block.trials for image in trial.images}
+        for image, wnid in shown.items():
+            if wnid != (known := self._wnids.get(image, "no class")):
                 raise PhospheneError(
-                    f"block {block.block} shows {trial.image} as class {trial.wnid}; "
-                    f"in the stimulus set it is of {wnid}"
+                    f"block {block.block} shows {image} as class {wnid}; "
+                    f"in the stimulus set it is of {known}"
                 )
-        for image_id in dict.fromkeys(trial.image for trial in block.trials):
-            yield image_id, self._stimuli.pixels(image_id)
+        for image in shown:
+            yield image, self._stimuli.pixels(image)
+
+    def _keep(self, picture: PictureMade) -> None:
+        if is_picture(picture.pixels):
+            self._screen.keep(picture.id, picture.pixels)
+            self._kept[picture.id] = structs.replace(picture, pixels=NOTHING)
+
+    def _forget(self, pictures: Sequence[str]) -> None:
+        for picture in pictures:
+            self._kept.pop(picture, None)
+            self._screen.forget(picture)
 
     def _after_flip(self, showing: Showing, flipped: float, missed: int) -> Outgoing:
         onset = showing.flipped(flipped, self._grid.frame, missed)
@@ -128,6 +152,8 @@ class Presenter:
         out: list[tuple[str, Message]] = [("acquisition", onset)]
         if onset is showing.onsets[0]:
             out.append(("server", showing.started(onset)))
+        if onset.event == "picture":
+            out.append(("server", onset))
         return out
 
     def _ask(self, showing: Showing, now: float) -> Outgoing:
@@ -146,6 +172,7 @@ class Presenter:
             self._ask_at = showing.end
             return [("acquisition", onset) for onset in showing.onsets if onset.seq in missing.seqs]
         self._showing = None
+        self._forget(showing.pictures)
         return [("server", showing.done())]
 
     def _window_closed(self) -> Outgoing:
