@@ -5,7 +5,7 @@
 """
 
 from math import nan
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -353,8 +353,8 @@ class Decoded(_Message, frozen=True):
     one of the epoch, unless its onset came even later."""
     role: str = DRIVER
     """Who decoded it: only the driver's decodings become pictures."""
-    cut: float = nan
-    """Seconds on the LSL clock when the epoch was complete."""
+    cut: float | None = None
+    """Seconds on the LSL clock when the epoch was complete; None in early journals."""
     joined: int = 0
     """Index in the segment of the first raw sample that the decoder saw: a replay begins there."""
     embedding: tuple[float, ...] = ()
@@ -405,6 +405,16 @@ class DropPicture(_Message, frozen=True):
     """Tell the presenter to forget a picture that will never be shown."""
 
     id: str
+
+
+class Serve(_Message, frozen=True):
+    """Tell a generator on another machine what to build; it answers ``Ready``."""
+
+    generator: dict[str, Any]
+    """What the session file chooses, with every setting: ``{name: {setting: value}}``."""
+    classes: dict[str, str]
+    """wnid -> human name; images do not travel."""
+    seed: int
 
 
 class ShowPicture(_Message, frozen=True):
@@ -581,6 +591,7 @@ Message = (
     | PictureMade
     | PictureFailed
     | DropPicture
+    | Serve
     | ShowPicture
     | Restart
     | Verdict

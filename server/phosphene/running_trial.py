@@ -99,7 +99,7 @@ class RunningTrial:
             steps=str(of.get("steps", "")),
             onset=last.onset.time if last else nan,
             received=last.received if last else nan,
-            cut=last.cut if last else nan,
+            cut=last.cut if last and last.cut is not None else nan,
             decoded=last.decoded if last else nan,
             decided=self.decided,
             ready=self.ready,

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phosphene.closed_loop import ClosedLoopSettings
 from phosphene.errors import SettingsError
 from phosphene.registry import Registry, load_registry
 from phosphene.session_file import PRESETS, presets
@@ -276,7 +277,8 @@ def test_every_key_is_documented() -> None:
     headings = re.findall(r"^### `(.*)`$", PAGE, flags=re.MULTILINE)
     assert set(headings) == {"format", "extends", "preprocessing", *fields(Settings)}
     rows = set(re.findall(r"^\| `(.*?)` \|", PAGE, flags=re.MULTILINE))
-    assert fields(EpochSettings) | fields(ScreenSettings) | set(presets()) == rows
+    structs = (EpochSettings, ScreenSettings, ClosedLoopSettings)
+    assert set().union(*map(fields, structs), presets()) == rows
 
 
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)

@@ -29,7 +29,10 @@ COLUMNS: dict[str, dict[str, object]] = {
     "stim_file": {"Description": "Always n/a: the images cannot be redistributed; see image"},
     "wnid": {
         "LongName": "WordNet id",
-        "Description": "Class of the image; of a picture, the class for which it was generated",
+        "Description": (
+            "Class of the image; of a picture, the class for which it was generated, or 'sealed' "
+            "where that would tell true feedback from sham"
+        ),
         "TermURL": "https://wordnet.princeton.edu/documentation/wndb5wn",
     },
     "image": {"Description": "Id of the image in its set; n/a for a picture"},
@@ -45,6 +48,9 @@ COLUMNS: dict[str, dict[str, object]] = {
     "block": {"Description": "Block of the plan, from 1; counts through all runs of a phase"},
     "attempt": {"Description": "How often the block was begun, from 1"},
     "trial": {"Description": "Trial within the block, from 1"},
+    "repetition": {
+        "Description": "Which image of the trial, from 1; for a picture, how many were shown before"
+    },
     "status": {
         "Description": "Whether this attempt at the block was completed",
         "Levels": {"complete": "It counts", "aborted": "It was broken off and does not count"},
@@ -103,6 +109,7 @@ def _extras(onset: Onset, aborted: bool) -> dict[str, str | int | float]:
         "block": onset.block,
         "attempt": onset.attempt,
         "trial": onset.trial,
+        "repetition": onset.repetition,
         "status": "aborted" if aborted else "complete",
         "flip_time": onset.time,
         "planned_time": onset.planned,
