@@ -19,6 +19,8 @@ from phosphene import (
 class RetrievalConfig(GeneratorConfig, frozen=True):
     """Show an image of the decoded class that is never shown as a stimulus."""
 
+    uses = "class"
+
     def build(self, context: Context) -> Generator:
         """Return the generator; ``PhospheneError`` names classes without a gallery image."""
         return Retrieval(context.stimuli)

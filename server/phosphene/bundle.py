@@ -14,6 +14,7 @@ import numpy as np
 
 from phosphene.choice import Chosen, choose, choose_steps, plain
 from phosphene.errors import PhospheneError, SettingsError
+from phosphene.events import Onset
 from phosphene.interfaces import (
     Context,
     Decoder,
@@ -61,6 +62,8 @@ class BundleCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     metrics: dict[str, float] = {}
     """What the decoder says of itself, on trials that it held out."""
+    runs: dict[str, tuple[int, ...]] = {}
+    """Planned runs, by phase, that the training epochs are from; empty in early bundles."""
     versions: dict[str, str] = msgspec.field(default_factory=versions)
     format: int = FORMAT
 
@@ -148,7 +151,7 @@ def read_card(folder: Path) -> BundleCard:
 
 
 def make_card(
-    settings: Settings, spec: SignalSpec, decoder: Decoder, n_epochs: int, data: str
+    settings: Settings, spec: SignalSpec, decoder: Decoder, trials: Sequence[Onset], data: str
 ) -> BundleCard:
     """Return the card of a bundle trained with these settings on a signal of ``spec``."""
     epochs = settings.epochs
@@ -160,11 +163,20 @@ def make_card(
         epochs=EpochCard(epochs.tmin, epochs.tmax, [plain(step) for step in epochs.steps]),
         decoder=plain(settings.decoder),
         classes=decoder.classes,
-        n_epochs=n_epochs,
+        n_epochs=len(trials),
         data_sha256=data,
         seed=settings.seed,
         metrics=_metrics(decoder),
+        runs=_runs(trials),
     )
+
+
+def _runs(trials: Sequence[Onset]) -> dict[str, tuple[int, ...]]:
+    phases = sorted({trial.phase for trial in trials})
+    return {
+        phase: tuple(sorted({trial.run for trial in trials if trial.phase == phase}))
+        for phase in phases
+    }
 
 
 def _metrics(decoder: Decoder) -> dict[str, float]:

@@ -23,6 +23,8 @@ channels; then the next ones are dropped for it."""
 """Messages that wait for a slow peer before the newest are dropped."""
 LINGER = 2000
 LOOPBACK = "tcp://127.0.0.1:*"
+DOMAIN = "phosphene"
+"""Of the authenticator. Named, and enforced: without one libzmq lets in anybody if it is gone."""
 
 
 class Keyring:
@@ -48,7 +50,7 @@ class Bus:
         if keyring is not None:
             self._authenticator = ThreadAuthenticator(self._context)
             self._authenticator.start()
-            self._authenticator.configure_curve_callback("*", keyring)
+            self._authenticator.configure_curve_callback(DOMAIN, keyring)
 
     def __enter__(self) -> Self:
         return self
@@ -61,12 +63,21 @@ class Bus:
     ) -> None:
         self.close()
 
-    def bind(self, kind: zmq.SocketType, endpoint: str = LOOPBACK) -> tuple[zmq.Socket[bytes], str]:
-        """Return a listening socket and the endpoint it got; only authorised keys may connect."""
+    def bind(
+        self, kind: zmq.SocketType, endpoint: str = LOOPBACK, queue: int | None = None
+    ) -> tuple[zmq.Socket[bytes], str]:
+        """Return a listening socket and the endpoint it got; only authorised keys may connect.
+
+        ``queue`` is how many messages may wait for a peer, or from one.
+        """
         if self._authenticator is None:
             raise PhospheneError("a socket is never bound without an authenticator")
         socket = self._socket(kind)
+        if queue is not None:
+            socket.sndhwm = socket.rcvhwm = queue
         socket.curve_server = True
+        socket.zap_domain = DOMAIN.encode()
+        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
         socket.curve_publickey, socket.curve_secretkey = self._own.public, self._own.secret
         socket.bind(endpoint)
         return socket, str(socket.getsockopt_string(zmq.LAST_ENDPOINT))
@@ -127,8 +138,16 @@ def receive(
             return
         identity = frames.pop(0).bytes if routed else b""
         try:
-            # Only a listening socket knows who connected; ZAP names them by their key.
-            key = frames[0].get("User-Id") if routed and frames else ""
-            yield identity, str(key).encode(), wire.decode([frame.buffer for frame in frames])
+            # Only a listening socket knows who connected.
+            key = _sender(frames[0]) if routed and frames else b""
+            yield identity, key, wire.decode([frame.buffer for frame in frames])
         except wire.WireError as error:
             on_error(str(error))
+
+
+def _sender(frame: zmq.Frame) -> bytes:
+    """Return the public key of whoever sent a frame, as ZAP named it; empty if it did not."""
+    try:
+        return str(frame.get("User-Id")).encode()
+    except zmq.ZMQError:
+        return b""

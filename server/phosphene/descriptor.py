@@ -15,6 +15,7 @@ NAME = "phosphene-descriptor-1"
 COLOUR_GRID = 4
 EDGE_GRID = 4
 ORIENTATIONS = 12
+LENGTH = 3 * COLOUR_GRID**2 + ORIENTATIONS * EDGE_GRID**2
 SIDE = 64
 """Pixels to which an image is scaled first."""
 

@@ -71,7 +71,8 @@ JOURNALLED = (
 )
 BACKGROUND = ("exporter", "reporter")
 """Roles whose failure loses nothing: their work can be done again from the recording."""
-WORKERS = (DRIVER, "generator")
+GENERATOR = "generator"
+WORKERS = (DRIVER, GENERATOR)
 """Roles that are started again when they fail: feedback does without them for some trials."""
 RESTARTS = 3
 """Failures of a worker after which it is not started again."""

@@ -10,7 +10,7 @@ from phosphene.arms import assign
 from phosphene.conductor import Conductor
 from phosphene.dataset.study import SessionFolder
 from phosphene.decodings import append_decoding
-from phosphene.desk import RESTARTS, WORKERS, Desk, Script
+from phosphene.desk import GENERATOR, RESTARTS, WORKERS, Desk, Script
 from phosphene.errors import PhospheneError
 from phosphene.events import Block, Onset
 from phosphene.feedback_table import Arm
@@ -43,6 +43,8 @@ from phosphene.states import Event, State
 
 WARM_UP = 600.0
 """Seconds that a generator may take to load its model, compile it and make a first picture."""
+WORKER = "worker"
+"""The generator on another machine: it comes and goes as it likes."""
 LOAD_TIME = 60.0
 """Seconds in which a decoder must be loaded."""
 
@@ -97,7 +99,7 @@ class FeedbackDesk(Desk):
 
     def _tend(self) -> None:
         """Have pictures made in free moments, and in a block of a class that has none left."""
-        if self._conductor and "generator" in self._ready:
+        if self._conductor and GENERATOR in self._ready:
             feedback = self._ledger.phase == "feedback"
             if self._state is not State.RUNNING or feedback:
                 running = self._state is State.RUNNING
@@ -129,6 +131,10 @@ class FeedbackDesk(Desk):
 
     def _lose(self, role: str, reason: str) -> None:
         """Start a worker again that had been ready; everything else is for the desk."""
+        if role == WORKER:
+            self._lost.discard(role)
+            self._note(f"{reason}; the session's own generator answers")
+            return
         if role not in WORKERS or role not in self._ready or self._state is State.CLOSING:
             super()._lose(role, reason)
             return
@@ -147,7 +153,7 @@ class FeedbackDesk(Desk):
     def _start_generator(self) -> None:
         if self._conductor:
             self._conductor.forget_orders()
-        self._prepare_role("generator")
+        self._prepare_role(GENERATOR)
 
     def _start_decoder(self) -> None:
         self._prepare_role(DRIVER)

@@ -9,6 +9,7 @@ from shutil import copyfile
 from phosphene.bundle import CARD, check_subject
 from phosphene.clock import Clock, RealClock, VirtualClock
 from phosphene.dataset.study import SessionFolder
+from phosphene.door import Door
 from phosphene.errors import PhospheneError
 from phosphene.journal import Journal
 from phosphene.loop import VirtualLoop
@@ -86,6 +87,13 @@ def run_virtual(settings: Settings, registry: Registry, watch: Watch) -> Status:
         return session.status
 
 
+def _open_door(settings: Settings, house: House) -> Door | None:
+    """Let in a generator from another machine, if the settings have one."""
+    if settings.worker is None or "feedback" not in settings.protocol:
+        return None
+    return Door(settings.worker, house.stimuli.classes, settings.seed)
+
+
 def serve(settings: Settings, registry: Registry, announce: Callable[[Path], None]) -> Status:
     """Serve a session with real processes until it is over; return how it ended.
 
@@ -93,5 +101,6 @@ def serve(settings: Settings, registry: Registry, announce: Callable[[Path], Non
     """
     with open_session(settings, registry, RealClock()) as opened:
         folder = opened.house.folder.path
-        Server(opened.session, folder, logs=folder / "logs").run(announce)
+        door = _open_door(settings, opened.house)
+        Server(opened.session, folder, logs=folder / "logs", door=door).run(announce)
         return opened.session.status

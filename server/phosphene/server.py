@@ -19,16 +19,20 @@ from phosphene.connection import (
     runtime_folder,
     write_connection,
 )
-from phosphene.desk import BACKGROUND, WORKERS
+from phosphene.desk import BACKGROUND, GENERATOR, WORKERS
+from phosphene.door import Door
 from phosphene.messages import (
     PROTOCOL,
     Alive,
     Command,
+    DropPicture,
     Failed,
     Hello,
     Interrupt,
+    MakePicture,
     Message,
     Peers,
+    PictureMade,
     Quit,
     Ready,
     Reply,
@@ -52,6 +56,8 @@ SILENCE = 30.0
 """Seconds without a word after which a child counts as hung."""
 LAST_WORDS_OF_A_CHILD = 0.3
 """Seconds in which what it sent before it ended may still arrive."""
+BY_WORKER = (MakePicture, DropPicture)
+"""What a generator on another machine is told instead of the session's own."""
 LAST_WORDS = 1.0
 """Seconds that watchers get to read the end of a session."""
 
@@ -59,8 +65,11 @@ LAST_WORDS = 1.0
 class Server:
     """Runs one session with real processes on the real clock."""
 
-    def __init__(self, session: Session, folder: Path, *, logs: Path) -> None:
+    def __init__(
+        self, session: Session, folder: Path, *, logs: Path, door: Door | None = None
+    ) -> None:
         self._session = session
+        self._door = door
         self._folder = folder
         self._logs = logs
         self._server_keys, self._client_keys, self._family_keys = (new_keys() for _ in range(3))
@@ -95,7 +104,7 @@ class Server:
             write_connection(self._connection(self._family_keys), self._family_file)
             announce(self._connection_file)
             while not self._session.over:
-                self._control.poll(TURN)
+                self._wait()
                 self._receive()
                 self._deliver(self._session.poll(self._clock.now()))
                 self._watch_children()
@@ -131,7 +140,16 @@ class Server:
 
     # Messages in.
 
+    def _wait(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._control, zmq.POLLIN)
+        if self._door:
+            poller.register(self._door.socket, zmq.POLLIN)
+        poller.poll(TURN)
+
     def _receive(self) -> None:
+        if self._door:
+            self._receive_from(self._door)
         for identity, key, message in receive(self._control, self._complain, routed=True):
             if key == self._family_keys.public:
                 self._from_child(identity, message)
@@ -142,6 +160,13 @@ class Server:
             else:
                 refusal = Reply(ok=False, text=f"{type(message).__name__} is not a command")
                 send(self._control, refusal, identity)
+
+    def _receive_from(self, door: Door) -> None:
+        for message in door.receive():
+            self._tell(message)
+            if isinstance(message, PictureMade):
+                self._deliver([(GENERATOR, message)])  # Who files it.
+        self._deliver([(GENERATOR, order) for order in door.unanswered()])
 
     def _from_child(self, identity: bytes, message: Message) -> None:
         for child in self._children.values():
@@ -186,6 +211,9 @@ class Server:
                 send(self._facts, message)
             elif isinstance(message, Interrupt | Restart):
                 self._signal(recipient, message)
+            elif self._is_served_elsewhere(recipient) and isinstance(message, BY_WORKER):
+                assert self._door is not None  # noqa: S101  It is what serves.
+                self._door.send(message)
             elif recipient in self._identities:
                 send(self._control, message, self._identities[recipient])
                 if isinstance(message, Quit):
@@ -194,7 +222,13 @@ class Server:
                 self._waiting.setdefault(recipient, []).append(message)
                 self._start(recipient)
 
+    def _is_served_elsewhere(self, role: str) -> bool:
+        return role == GENERATOR and self._door is not None and self._door.serving
+
     def _signal(self, role: str, order: Interrupt | Restart) -> None:
+        if self._door and self._is_served_elsewhere(role):
+            self._door.dismiss("it did not answer in time")
+            return
         if role not in self._children:
             return
         if isinstance(order, Interrupt):
@@ -251,6 +285,8 @@ class Server:
         for role, child in self._children.items():
             child.stop(patience=0.0 if shadow_number(role) else STOP_TIME)
         self._bus.close()
+        if self._door:
+            self._door.close()
         self._connection_file.unlink(missing_ok=True)
         self._family_file.unlink(missing_ok=True)
 

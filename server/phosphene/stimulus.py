@@ -14,7 +14,7 @@ import PIL.Image
 import PIL.ImageOps
 from numpy.typing import NDArray
 
-from phosphene.descriptor import describe
+from phosphene.descriptor import LENGTH, describe
 from phosphene.errors import PhospheneError
 from phosphene.manifest import Image, Manifest, Role
 
@@ -62,11 +62,17 @@ class StimulusSet:
             raise PhospheneError(f"cannot show {path}: {error}") from error
 
     def features(self, image_ids: Sequence[str]) -> NDArray[np.float32]:
+        """Return the built-in descriptor of images: see ``describe``."""
+        return self.describe([self.pixels(image_id) for image_id in image_ids])
+
+    @staticmethod
+    def describe(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Return the built-in image descriptor, shape (n_images, 240), rows of unit length.
 
-        What it measures is described in ``phosphene.descriptor``.
+        An image is (height, width, 3), sRGB. What is measured is described in
+        ``phosphene.descriptor``.
         """
-        return np.stack([describe(self.pixels(image_id)) for image_id in image_ids])
+        return np.array([describe(each) for each in images], np.float32).reshape(-1, LENGTH)
 
     def __getitem__(self, image_id: str) -> Image:
         return self._by_id[image_id]

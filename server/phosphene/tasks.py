@@ -5,12 +5,16 @@ What only one of them needs is imported by it: acquisition's process loads this 
 
 from pathlib import Path
 
+import msgspec
+
 from phosphene.dataset.study import SessionFolder
 from phosphene.interfaces import Context
 from phosphene.journal import aborted_blocks
 from phosphene.messages import (
+    Assess,
     Export,
     Exported,
+    Prospect,
     Reported,
     Train,
     Trained,
@@ -39,6 +43,17 @@ def fit(settings: Settings, context: Context, session: str, shadow: str = "") ->
         aborted_blocks(folder.journal_file),
     )
     return Trained(str(bundle), sha256)
+
+
+def assess(settings: Settings, registry: Registry, context: Context, message: Assess) -> Prospect:
+    """Find out what feedback with a bundle may claim, and keep it with the session."""
+    from phosphene.analysis import prospect
+
+    folder = SessionFolder.at(Path(message.session))
+    found = prospect.assess(folder, settings, registry, context, Path(message.bundle))
+    content = msgspec.json.format(msgspec.json.encode(found))
+    folder.prospect_file.write_bytes(content + b"\n")
+    return found
 
 
 def export(settings: Settings, folder: SessionFolder, message: Export) -> Exported:

@@ -14,7 +14,7 @@ from phosphene.dataset.xdf_reader import Segment, read_segment
 from phosphene.epochs import Cut, Incomplete
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
-from phosphene.interfaces import Context, TrainingSet
+from phosphene.interfaces import Context, Decoder, TrainingSet
 from phosphene.journal import BlockKey
 from phosphene.pipeline import Pipeline
 from phosphene.processes import on_interrupt
@@ -36,23 +36,35 @@ def collect(
     Stimuli whose epoch could not be cut come second. Raises ``PhospheneError`` if the recordings
     are unreadable, are of different signals, or hold no stimulus with its samples.
     """
+
+    def pipeline(spec: SignalSpec) -> Pipeline:
+        return Pipeline(settings.stream, settings.epochs, spec, context, settings.screen.lag)
+
+    return cut(segments, pipeline, context, counts)
+
+
+def cut(
+    segments: Sequence[Path],
+    build: Callable[[SignalSpec], Pipeline],
+    context: Context,
+    counts: Callable[[Onset], bool],
+) -> tuple[TrainingSet, list[Incomplete]]:
+    """Return what ``collect`` does, of the pipeline that ``build`` makes for the signal."""
     recordings = [read_segment(path) for path in segments]
     wanted = [[o for o in r.onsets if o.event == "stimulus" and counts(o)] for r in recordings]
     n_wanted = sum(map(len, wanted))
     if not n_wanted:
         raise PhospheneError("no stimulus was recorded; there is nothing to learn from")
     _check_same_signal(recordings)
-    pipeline = Pipeline(
-        settings.stream, settings.epochs, recordings[0].spec, context, settings.screen.lag
-    )
+    pipeline = build(recordings[0].spec)
     shape = (n_wanted, pipeline.spec.n_channels, pipeline.n_times)
     data = np.empty(shape, np.float32)  # Filled in place: it may be most of the memory.
     trials: list[Onset] = []
     incomplete: list[Incomplete] = []
     for number, (recording, onsets) in enumerate(zip(recordings, wanted, strict=True)):
-        for cut in _replay(recording, onsets, pipeline):
-            data[len(trials)] = cut.data
-            trials.append(cut.onset)
+        for epoch in _replay(recording, onsets, pipeline):
+            data[len(trials)] = epoch.data
+            trials.append(epoch.onset)
         incomplete += pipeline.close_segment()
         context.progress((number + 1) / len(recordings), "reading recordings")
     if not trials:
@@ -77,24 +89,39 @@ def train_session(
     """
     reading = context.part(0.0, COLLECTED)
     data, _ = collect(segments, settings, reading, lambda onset: block_of(onset) not in aborted)
-    check_enough(data)
-    spec = read_segment(segments[0]).spec
-    pipeline = Pipeline(settings.stream, settings.epochs, spec, context, settings.screen.lag)
-    data_sha256 = hash_data(data)
-    features = pipeline.fit(data.epochs)
-    fitting = context.part(COLLECTED, 1.0, f"fitting {settings.decoder.name}")
-    fitting.progress(0.0, "")
-    decoder = settings.decoder.config.fit(TrainingSet(features, data.trials, data.stimuli), fitting)
+    data_sha256, spec = hash_data(data), read_segment(segments[0]).spec
+    pipeline, decoder = fit(data, settings, context.part(COLLECTED, 1.0))
     # Whoever has waited so long for a decoder shall have it.
     with on_interrupt(SIG_IGN):
-        card = make_card(settings, spec, decoder, len(data.trials), data_sha256)
+        card = make_card(settings, spec, decoder, data.trials, data_sha256)
         sha256 = save_bundle(folder, card, pipeline.states(), decoder)
     context.progress(1.0, "")
     return sha256
 
 
+def fit(data: TrainingSet, settings: Settings, context: Context) -> tuple[Pipeline, Decoder]:
+    """Return epoch steps and decoder fitted on what ``collect`` returned.
+
+    Raises ``PhospheneError`` if there are fewer than two classes, or a class with one epoch.
+    """
+    check_enough(data)
+    # What was collected has passed the stream steps.
+    pipeline = Pipeline((), settings.epochs, data.epochs.spec, context)
+    features = TrainingSet(pipeline.fit(data.epochs), data.trials, data.stimuli)
+    fitting = context.part(0.0, 1.0, f"fitting {settings.decoder.name}")
+    fitting.progress(0.0, "")
+    return pipeline, settings.decoder.config.fit(features, fitting)
+
+
 def check_settings(settings: Settings, spec: SignalSpec, context: Context) -> None:
-    """Raise ``PhospheneError`` if steps or decoder cannot take a signal: tried with some noise."""
+    """Raise ``PhospheneError`` if steps or decoder cannot take a signal: tried with some noise.
+
+    Where a bundle decodes and nothing is fitted there is nothing to try: it is checked when it is
+    loaded.
+    """
+    fitted = "train" in settings.protocol or settings.closed_loop.retrain != "never"
+    if settings.bundle is not None and not fitted:
+        return
     pipeline = Pipeline(settings.stream, settings.epochs, spec, context, settings.screen.lag)
     shape = (4, pipeline.spec.n_channels, pipeline.n_times)
     noise = context.rng(*b"noise").normal(0, 1e-5, shape).astype(np.float32)

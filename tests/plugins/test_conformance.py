@@ -1,11 +1,15 @@
 """Every bundled plugin of every hook conforms; one that is added is checked by itself."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import mne
 import numpy as np
+import open_clip
 import pytest
+from safetensors.torch import save_model
 
 from phosphene.registry import HOOKS, load_registry
 from phosphene.testing import examine
@@ -36,7 +40,22 @@ def needed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str
     info = mne.create_info(["Cz", "Pz"], 250.0, "eeg")
     data = np.random.default_rng(1).normal(0, 1e-5, (2, 1000))
     mne.io.RawArray(data, info, verbose="ERROR").save(file, verbose="ERROR")
-    return {"replay": {"file": str(file)}, "folder": {"path": str(stimuli().root)}}
+    return {
+        "replay": {"file": str(file)},
+        "folder": {"path": str(stimuli().root)},
+        "clip": {"checkpoint": str(tiny_clip(tmp_path_factory.mktemp("clip")))},
+    }
+
+
+def tiny_clip(folder: Path) -> Path:
+    """Write a CLIP of random weights as a downloaded repository holds it."""
+    tower = {"layers": 1, "width": 8}
+    vision = tower | {"image_size": 16, "patch_size": 8, "head_width": 8}
+    text = tower | {"context_length": 4, "vocab_size": 16, "heads": 1}
+    model = {"embed_dim": 8, "vision_cfg": vision, "text_cfg": text}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model}))
+    save_model(open_clip.model.CLIP(**model), str(folder / "open_clip_model.safetensors"))
+    return folder
 
 
 def test_every_hook_has_a_bundled_plugin() -> None:

@@ -166,6 +166,7 @@ def test_every_hook_names_the_base_of_its_configs() -> None:
         "preprocessing",
         "decoder",
         "generator",
+        "image_encoder",
         "paradigm",
         "stimuli",
     }

@@ -1,11 +1,10 @@
 """Image features from open_clip: weights from this computer only, features kept on disk."""
 
-import hashlib
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,26 +14,42 @@ from PIL import Image
 from phosphene import Context, PhospheneError, StimulusSet
 from phosphene_plugins._distillation.settings import ImageFeatures
 from phosphene_plugins._distillation.training import find_device, mixed_precision
+from phosphene_plugins._distillation.weights import Weights, find_weights, hash_of
 
 Values = NDArray[np.float32]
-Encoder = Callable[[Sequence[str]], Values]
+Pixels = NDArray[np.uint8]
+Encoder = Callable[[Sequence[Pixels]], Values]
 
 BATCH = 32
-CONFIG = "open_clip_config.json"
-FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-"""Names of the weights in repositories for open_clip, the better one first."""
 
 
-@dataclass(frozen=True)
-class Weights:
-    """An architecture, and where its weights are."""
+class ClipModel:
+    """A model that puts images of any size where alike ones are close."""
 
-    model: str
-    """As open_clip names it, ``local-dir:`` included."""
-    file: Path
-    name: str
-    options: dict[str, Any] = field(default_factory=dict)
-    """For ``create_model_and_transforms``: how a tag's images are prepared."""
+    def __init__(self, source: ImageFeatures, device: str, setting: str) -> None:
+        """Find the weights; ``PhospheneError`` begins with ``setting``, says what to put where."""
+        self._device, self._setting = device, setting
+        with _said_of(setting):
+            self._weights = find_weights(source)
+        self.sha256 = hash_of(self._weights)
+        """Of the weights and of how images are prepared for them."""
+        self.space = f"{self._weights.name} (sha256 {self.sha256[:12]})"
+
+    def load(self) -> None:
+        """Read the weights now, and not with the first image."""
+        _ = self._encode
+
+    def embed(self, images: Sequence[Pixels]) -> Values:
+        """Return (n_images, n_dimensions), rows of unit length."""
+        batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+        if not batches:  # Whatever the model, it tells its dimensions with an image.
+            return self._encode([np.zeros((1, 1, 3), np.uint8)])[:0]
+        return np.concatenate([self._encode(batch) for batch in batches])
+
+    @cached_property
+    def _encode(self) -> Encoder:
+        with _said_of(self._setting):
+            return _encoder(self._weights, self._device)
 
 
 def clip_features(
@@ -45,98 +60,21 @@ def clip_features(
     Only images that the cache does not hold for these very weights are computed. Raises
     ``PhospheneError`` that says what to put where if there are no weights.
     """
-    weights = find_weights(source)
-    model_sha256 = _hash(weights)
-    cache = _Cache(context.cache / "image-features" / f"{model_sha256[:24]}.npz")
+    model = ClipModel(source, context.device, "features")
+    cache = _Cache(context.cache / "image-features" / f"{model.sha256[:24]}.npz")
     sha256 = {image: stimuli[image].sha256 for image in images}
     new = [image for image in sha256 if sha256[image] not in cache.features]
-    if new:
-        encode = _encoder(weights, stimuli, context.device)
-        for start in range(0, len(new), BATCH):
-            batch = new[start : start + BATCH]
-            cache.add([sha256[image] for image in batch], encode(batch))
-            done = start + len(batch)
-            context.progress(done / len(new), f"image features: {done} of {len(new)}")
+    for start in range(0, len(new), BATCH):
+        batch = new[start : start + BATCH]
+        embedded = model.embed([stimuli.pixels(image) for image in batch])
+        cache.add([sha256[image] for image in batch], embedded)
+        done = start + len(batch)
+        context.progress(done / len(new), f"image features: {done} of {len(new)}")
     found = np.stack([cache.features[sha256[image]] for image in images])
-    return found.astype(np.float64), f"{weights.name} (sha256 {model_sha256[:12]})"
+    return found.astype(np.float64), model.space
 
 
-def find_weights(source: ImageFeatures) -> Weights:
-    """Return the weights on this computer; ``PhospheneError`` says what to put where."""
-    if source.checkpoint is None:
-        return _cached(source)
-    if not source.checkpoint.exists():
-        raise PhospheneError(f"features: no weights at {source.checkpoint}")
-    if source.checkpoint.is_dir():
-        return _in_folder(source.checkpoint)
-    if not source.model:
-        raise PhospheneError(
-            f"features: {source.checkpoint} holds weights only; name their architecture in "
-            f"'model', or give a folder that also holds {CONFIG}"
-        )
-    return Weights(source.model, source.checkpoint, source.model, _preparation(source))
-
-
-def _in_folder(folder: Path) -> Weights:
-    file = next((folder / name for name in FILES if (folder / name).is_file()), None)
-    if file is None or not (folder / CONFIG).is_file():
-        raise PhospheneError(
-            f"features: {folder} must hold {CONFIG} and {' or '.join(FILES)}, as a repository "
-            "for open_clip on https://huggingface.co does"
-        )
-    return Weights(f"local-dir:{folder}", file, folder.resolve().name)
-
-
-def _cached(source: ImageFeatures) -> Weights:
-    """Return a tag's weights from the cache of Hugging Face; nothing is downloaded."""
-    from huggingface_hub import try_to_load_from_cache
-
-    repository = _tag(source).get("hf_hub", "").rpartition("/")[0]
-    for name in FILES if repository else ():
-        file = try_to_load_from_cache(repository, name)
-        if isinstance(file, str):
-            title = f"{source.model}/{source.pretrained}"
-            return Weights(source.model, Path(file), title, _preparation(source))
-    where = f"https://huggingface.co/{repository}" if repository else "its authors"
-    raise PhospheneError(
-        f"features: no weights of {source.model}/{source.pretrained} on this computer, and "
-        f"Phosphene downloads none. Download {CONFIG} and {FILES[0]} from {where} into a folder "
-        "and set features: {checkpoint: FOLDER}"
-        + (f"; or run: hf download {repository}" if repository else "")
-        + "; or use precomputed features (npz), or features: descriptor, which is built in"
-    )
-
-
-def _tag(source: ImageFeatures) -> dict[str, Any]:
-    import open_clip
-
-    tags = open_clip.list_pretrained_tags_by_model(source.model)
-    if source.model not in open_clip.list_models():
-        raise PhospheneError(f"features: open_clip has no model {source.model!r}")
-    if source.pretrained not in tags:
-        raise PhospheneError(
-            f"features: {source.model} has no weights {source.pretrained!r}; "
-            f"allowed: {', '.join(tags)}"
-        )
-    return dict(open_clip.get_pretrained_cfg(source.model, source.pretrained))
-
-
-def _preparation(source: ImageFeatures) -> dict[str, Any]:
-    """Return how the images for a tag's weights are prepared, and which activation they need."""
-    if not source.pretrained:
-        return {}
-    tag = _tag(source)
-    names = {
-        "mean": "image_mean",
-        "std": "image_std",
-        "interpolation": "image_interpolation",
-        "resize_mode": "image_resize_mode",
-        "quick_gelu": "force_quick_gelu",
-    }
-    return {option: tag[name] for name, option in names.items() if name in tag}
-
-
-def _encoder(weights: Weights, stimuli: StimulusSet, device_name: str) -> Encoder:
+def _encoder(weights: Weights, device_name: str) -> Encoder:
     import open_clip
 
     device = find_device(device_name)
@@ -151,26 +89,28 @@ def _encoder(weights: Weights, stimuli: StimulusSet, device_name: str) -> Encode
             **weights.options,
         )
     except Exception as error:  # Whatever open_clip makes of files that do not fit.
-        raise PhospheneError(f"features: {weights.file} cannot be used: {error}") from error
+        raise PhospheneError(f"{weights.file} cannot be used: {error}") from error
     model.eval()
 
-    def encode(images: Sequence[str]) -> Values:
-        pixels = [prepare(Image.fromarray(stimuli.pixels(image))) for image in images]
-        with torch.inference_mode(), mixed_precision(device):
-            embedding = model.encode_image(torch.stack(pixels).to(device), normalize=True)
-        return np.asarray(embedding.float().cpu().numpy())
+    def encode(images: Sequence[Pixels]) -> Values:
+        pixels = torch.stack([prepare(Image.fromarray(image)) for image in images])
+        with torch.inference_mode():
+            with mixed_precision(device):
+                embedding = model.encode_image(pixels.to(device))
+            # In 16 bits, unit length would be off by a thousandth.
+            unit = torch.nn.functional.normalize(embedding.float(), dim=-1)
+        return np.asarray(unit.cpu().numpy())
 
     return encode
 
 
-def _hash(weights: Weights) -> str:
-    """Return the SHA-256 over the weights and how images are prepared for them."""
-    digest = hashlib.sha256(f"{weights.model.split(':')[0]}{weights.options}".encode())
-    if (config := weights.file.parent / CONFIG).is_file():
-        digest.update(config.read_bytes())
-    with weights.file.open("rb") as file:
-        digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+@contextmanager
+def _said_of(setting: str) -> Iterator[None]:
+    """Begin errors with the name of the setting."""
+    try:
+        yield
+    except PhospheneError as error:
+        raise PhospheneError(f"{setting}: {error}") from error.__cause__
 
 
 class _Cache:

@@ -93,7 +93,8 @@ def current_evaluation(
     if folder.evaluation_file.exists():
         found = read_evaluation(folder)
         if found.cross_validation and found.recordings == _recordings(folder):
-            return structs.replace(found, feedback=feedback, shadows=shadows)
+            found = structs.replace(found, feedback=feedback, shadows=shadows)
+            return _written(found, folder.evaluation_file)
     try:
         return evaluate_session(folder, registry, context)
     except PhospheneError as error:
@@ -143,14 +144,17 @@ def collect_session(
     return collect(segments, settings, context, lambda onset: block_of(onset) not in aborted)
 
 
-def read_evaluation(folder: SessionFolder) -> SessionEvaluation:
-    """Return what ``evaluate_session`` wrote; ``PhospheneError`` if there is nothing to read."""
+def read_evaluation(place: SessionFolder | Path) -> SessionEvaluation:
+    """Return what ``evaluate_session`` wrote for a session, or into a file.
+
+    Raises ``PhospheneError`` if there is nothing to read.
+    """
+    file = place if isinstance(place, Path) else place.evaluation_file
     try:
-        content = folder.evaluation_file.read_bytes()
-        return msgspec.json.decode(content, type=SessionEvaluation)
+        return msgspec.json.decode(file.read_bytes(), type=SessionEvaluation)
     except (OSError, msgspec.MsgspecError) as error:
         raise PhospheneError(
-            f"{folder.evaluation_file}: no evaluation ({error}); phosphene evaluate makes it"
+            f"{file}: no evaluation ({error}); phosphene evaluate makes it"
         ) from None
 
 

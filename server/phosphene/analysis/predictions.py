@@ -103,6 +103,34 @@ def read_decodings(path: Path, aborted: Collection[BlockKey] = ()) -> Prediction
     )
 
 
+def read_predictions(path: Path) -> Predictions | None:
+    """Return what ``Predictions.write`` wrote; None if there is no file.
+
+    Raises ``PhospheneError`` for a damaged one.
+    """
+    if not path.exists():
+        return None
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file, delimiter="\t")
+        columns = reader.fieldnames or ()
+        classes = tuple(each for each in columns if each not in (*FIELDS, "fold", "prediction"))
+        try:
+            rows = [
+                (
+                    _live_trial({"latency": "nan", **row}),
+                    row["fold"],
+                    [float(row[c]) for c in classes],
+                )
+                for row in reader
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise PhospheneError(f"{path}, line {reader.line_num}: {error!r}") from None
+    if not rows:
+        return None
+    trials, folds, probabilities = zip(*rows, strict=True)
+    return Predictions(trials, folds, classes, np.array(probabilities))
+
+
 def aligned(
     probabilities: NDArray[np.floating], columns: Sequence[str], classes: Sequence[str]
 ) -> NDArray[np.float64]:

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from phosphene.cli import config, control, plugins, pool
+from phosphene.cli import config, control, keys, plugins, pool, worker
 from phosphene.cli.demo import demo
 from phosphene.cli.evaluate import evaluate
+from phosphene.cli.pictures import evaluate_pictures
 from phosphene.cli.report import report
 from phosphene.cli.run import run
 from phosphene.cli.server import server
@@ -35,10 +36,13 @@ app.command()(control.resume)
 app.command()(control.stop)
 app.command()(train)
 app.command()(evaluate)
+app.command()(evaluate_pictures)
 app.command()(report)
 app.add_typer(config.app, name="config")
 app.add_typer(pool.app, name="pool")
 app.add_typer(plugins.app, name="plugins")
+app.add_typer(keys.app, name="keys")
+app.add_typer(worker.app, name="worker")
 
 
 def _print_version(asked: bool) -> None:

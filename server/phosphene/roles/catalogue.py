@@ -13,6 +13,7 @@ from phosphene.errors import PhospheneError
 from phosphene.events import Onset
 from phosphene.interfaces import Context
 from phosphene.messages import (
+    Assess,
     Export,
     Message,
     Progress,
@@ -116,7 +117,12 @@ def _trainer(house: House, emit: Emit) -> Role:
         with interruptible():
             return tasks.train(house.settings, context, order)
 
-    return OneShot(Train, train)
+    def assess(order: Assess) -> Message:
+        assessing = house.reporting("assess", emit)
+        with interruptible():
+            return tasks.assess(house.settings, house.registry, assessing, order)
+
+    return OneShot(Train, train).also(Assess, assess)
 
 
 def _exporter(house: House, _emit: Emit) -> Role:

@@ -101,7 +101,8 @@ class Generation:
             started,
             self._context.clock.now(),
         )
-        self._unfiled.append(made)
+        if self._folder:
+            self._unfiled.append(made)
         return made
 
     def _file(self, picture: PictureMade) -> None:

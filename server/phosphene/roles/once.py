@@ -4,7 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from phosphene.errors import PhospheneError
 from phosphene.messages import Message
@@ -12,6 +12,7 @@ from phosphene.processes import on_interrupt
 from phosphene.roles import Outgoing
 
 M = TypeVar("M", bound=Message)
+N = TypeVar("N", bound=Message)
 
 
 class OneShot(Generic[M]):
@@ -20,13 +21,17 @@ class OneShot(Generic[M]):
     idle = True
 
     def __init__(self, request: type[M], work: Callable[[M], Message]) -> None:
-        self._request = request
-        self._work = work
+        self._works: dict[type[Any], Callable[[Any], Message]] = {request: work}
+
+    def also(self, request: type[N], work: Callable[[N], Message]) -> Self:
+        """Answer another kind of request too."""
+        self._works[request] = work
+        return self
 
     def handle(self, message: Message) -> Outgoing:
         """Do the work and send its result to the server."""
-        if isinstance(message, self._request):
-            return [("server", self._work(message))]
+        if work := self._works.get(type(message)):
+            return [("server", work(message))]
         return []
 
     def poll(self, now: float) -> Outgoing:

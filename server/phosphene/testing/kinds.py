@@ -7,6 +7,7 @@ from phosphene.interfaces import (
     DecoderConfig,
     EpochStepConfig,
     GeneratorConfig,
+    ImageEncoderConfig,
     ParadigmConfig,
     PluginConfig,
     SourceConfig,
@@ -19,6 +20,7 @@ from phosphene.testing import (
     decoders,
     epoch_steps,
     generators,
+    image_encoders,
     paradigms,
     sources,
     stimulus_sets,
@@ -35,6 +37,7 @@ KINDS: Mapping[type[PluginConfig], tuple[Callable[[Any], Any], Demands[Any]]] = 
     EpochStepConfig: (epoch_steps.EpochStepCandidate, epoch_steps.demands),
     SourceConfig: (sources.SourceCandidate, sources.demands),
     GeneratorConfig: (generators.GeneratorCandidate, generators.demands),
+    ImageEncoderConfig: (image_encoders.ImageEncoderCandidate, image_encoders.demands),
     ParadigmConfig: (paradigms.ParadigmCandidate, paradigms.demands),
     StimulusSetConfig: (stimulus_sets.StimulusSetCandidate, stimulus_sets.demands),
 }

@@ -1,0 +1,1 @@
+"""What the generators built on diffusers share."""

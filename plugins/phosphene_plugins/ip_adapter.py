@@ -1,0 +1,1 @@
+"""``ip-adapter``: a picture from an image embedding."""
