@@ -2,11 +2,10 @@
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from phosphene.choice import Chosen, choose
-from phosphene.conversion import FieldError, convert, under
+from phosphene.conversion import FieldError, under
 from phosphene.interfaces import GeneratorConfig
 from phosphene.registry import Registry
 from phosphene.session_file import Section
@@ -77,14 +76,11 @@ class WorkerSettings(Struct, frozen=True):
 
 def read_worker(value: object, registry: Registry, at: Section) -> WorkerSettings:
     """Return what the section ``worker`` says."""
-    given = convert(value, _Written)
-    if not given.bind.startswith("tcp://"):
-        raise FieldError(("bind",), f"expected tcp://ADDRESS:PORT, found {given.bind!r}")
+    if not (isinstance(value, dict) and value.keys() == {"bind", "generator"}):
+        raise FieldError((), f"expected 'bind' and 'generator', found {value!r}")
+    bind = value["bind"]
+    if not (isinstance(bind, str) and bind.startswith("tcp://")):
+        raise FieldError(("bind",), f"expected tcp://ADDRESS:PORT, found {bind!r}")
     with under("generator"):
         # Its paths are not here, so that nobody looks for them here.
-        return WorkerSettings(given.bind, choose(registry, "generator", given.generator))
-
-
-class _Written(msgspec.Struct, forbid_unknown_fields=True):
-    bind: str
-    generator: str | dict[str, object]
+        return WorkerSettings(bind, choose(registry, "generator", value["generator"]))

@@ -183,7 +183,6 @@ class Worker:
                 self._studio.put(message)
             case Quit():
                 self._wait("the session is over")
-                self._hang_up()
             case Reply(text=text):
                 self._alone_since = time.monotonic()
                 self._tell(f"waiting: {text}")

@@ -77,7 +77,7 @@ def test_the_loop_closes_and_watchers_see_it(
     states = [fact.state for fact in published if isinstance(fact, Status)]
     assert State.TRAINING in states
     assert states[-1] is State.FINISHED
-    assert {fact.task for fact in published if isinstance(fact, Progress)} >= {"train", "report"}
+    assert {fact.task for fact in published if isinstance(fact, Progress)} >= {"train", "assess"}
     onsets = read_segment(session.segments("feedback")[0]).onsets
     pictures = [onset for onset in onsets if onset.event == "picture"]
     assert len(pictures) == 4
