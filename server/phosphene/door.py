@@ -254,13 +254,13 @@ def _answer(guest: _Guest, asked: _Asked, message: PictureMade | PictureFailed) 
     if isinstance(message, PictureFailed):
         return PictureFailed(order.id, f"worker {guest.name!r}: {message.text[:WORDS]}")
     pixels = message.pixels
-    if not is_picture(pixels) or message.wnid not in order.classes:
-        found = f"{pixels.dtype}, shape {pixels.shape}, of {message.wnid[:WORDS]!r}"
-        return PictureFailed(
-            order.id,
-            f"worker {guest.name!r}: expected (height, width, 3) uint8 of one of "
-            f"{', '.join(order.classes)}; found {found}",
-        )
+    if not is_picture(pixels):
+        found = f"{pixels.dtype}, shape {pixels.shape}"
+        problem = f"expected a picture of (height, width, 3) uint8, found {found}"
+        return PictureFailed(order.id, f"worker {guest.name!r}: {problem}")
+    if message.wnid not in order.classes:
+        problem = f"expected one of {', '.join(order.classes)}, found {message.wnid[:WORDS]!r}"
+        return PictureFailed(order.id, f"worker {guest.name!r}: {problem}")
     return structs.replace(
         message,
         sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),

@@ -16,6 +16,8 @@ from phosphene.messages import (
     Exported,
     Prospect,
     Reported,
+    Retrain,
+    Retrained,
     Train,
     Trained,
     WriteReport,
@@ -54,6 +56,15 @@ def assess(settings: Settings, registry: Registry, context: Context, message: As
     content = msgspec.json.format(msgspec.json.encode(found))
     folder.prospect_file.write_bytes(content + b"\n")
     return found
+
+
+def retrain(
+    settings: Settings, registry: Registry, context: Context, message: Retrain
+) -> Retrained:
+    """Let the decoder learn from the newest feedback run, if that makes it better."""
+    from phosphene.analysis import retraining
+
+    return retraining.retrain(settings, registry, context, message)
 
 
 def export(settings: Settings, folder: SessionFolder, message: Export) -> Exported:

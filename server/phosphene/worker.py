@@ -133,18 +133,16 @@ class Worker:
             self._heard = time.monotonic()
         return self._socket
 
-    def _hang_up(self) -> None:
+    def _hang_up(self, linger: int = 0) -> None:
         if self._socket is not None:
-            self._socket.close(linger=0)
+            self._socket.close(linger)
             self._socket = None
 
     def _leave(self, why: str) -> None:
         """Say goodbye, so that the session need not find out."""
         if self._socket is not None and self._engaged:
             send(self._socket, Failed(ROLE, why))
-            self._socket.close(linger=FAREWELL)
-            self._socket = None
-        self._hang_up()
+        self._hang_up(FAREWELL)
 
     def _beat(self, socket: "zmq.Socket[bytes]") -> None:
         now = time.monotonic()

@@ -39,6 +39,7 @@ acquisition: {{lsl: {{name: {amplifier}, type: EEG}}}}
 preprocessing: paper
 decoder: power-lr
 generator: retrieval
+closed_loop: {{override_gate: true}}
 paradigm: {{interleaved: {{runs: 2, blocks: 3, duration: 0.5, pause: 2, cue: 0.5}}}}
 feedback:
   feedback:

@@ -51,7 +51,7 @@ class Painter:
         time.sleep(self.seconds)
         wnid = classes[int(np.argmax(decoding.probabilities[0]))]
         words = {"name": self.context.stimuli.classes[wnid], "session_seed": self.context.seed}
-        return Picture(np.full((8, 8, 3), seed, np.uint8), wnid, words)
+        return Picture(np.full((8, 8, 3), seed % 256, np.uint8), wnid, words)
 
 @hookimpl
 def generator():
@@ -232,8 +232,10 @@ def test_a_worker_serves_pictures_and_says_what_it_does(root: Path) -> None:
         assert made.pixels.tolist() == [[[7] * 3] * 8] * 8
         assert (made.id, made.wnid) == ("picture-0007", "n02")
         assert made.provenance == {"seed": 7, "name": "dog", "session_seed": 3, "worker": "gpu"}
-        for words in ("waiting for tcp://", "connected to tcp://", "ready", "served picture-0007"):
-            server.until(lambda words=words: words in worker.said)
+        server.until(lambda: "served picture-0007" in worker.said)
+        lines = [line.split(maxsplit=1)[1] for line in worker.said.splitlines()]
+        place = f"tcp://127.0.0.1:{server.port}"
+        assert lines[:3] == [f"waiting for {place}", f"connected to {place}: warming up", "ready"]
 
 
 def test_of_pictures_that_are_waited_for_only_the_newest_is_made(root: Path) -> None:

@@ -205,6 +205,11 @@ class SessionFolder:
         return self.derivatives / "debrief.txt"
 
     @property
+    def retraining_file(self) -> Path:
+        """How decoders that learnt from feedback runs compared with those before them."""
+        return self.derivatives / "retraining.json"
+
+    @property
     def prospect_file(self) -> Path:
         """What feedback could be expected to get right."""
         return self.derivatives / "prospect.json"

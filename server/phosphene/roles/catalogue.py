@@ -17,6 +17,7 @@ from phosphene.messages import (
     Export,
     Message,
     Progress,
+    Retrain,
     Train,
     WriteReport,
     shadow_number,
@@ -122,7 +123,12 @@ def _trainer(house: House, emit: Emit) -> Role:
         with interruptible():
             return tasks.assess(house.settings, house.registry, assessing, order)
 
-    return OneShot(Train, train).also(Assess, assess)
+    def retrain(order: Retrain) -> Message:
+        retraining = house.reporting("retrain", emit)
+        with interruptible():
+            return tasks.retrain(house.settings, house.registry, retraining, order)
+
+    return OneShot(Train, train).also(Assess, assess).also(Retrain, retrain)
 
 
 def _exporter(house: House, _emit: Emit) -> Role:
