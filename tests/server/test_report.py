@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -31,6 +32,7 @@ from phosphene.dataset.study import SessionFolder
 from phosphene.dataset.xdf import XdfWriter
 from phosphene.decodings import append_decoding
 from phosphene.events import Block
+from phosphene.feedback_table import FeedbackTrial, append_trial
 from phosphene.journal import Journal, StateChanged
 from phosphene.messages import BlockDone, BlockStarted, Decoded, Phase
 from phosphene.plan import block_seconds, make_plan
@@ -122,13 +124,29 @@ class Lab:
                 onset, classes, probabilities, "/x.xdf", 0, onset.time + 0.55, onset.time + 0.53
             )
             append_decoding(self.folder.decodings_file, decoded)
-            name = f"run-01_block-01_attempt-01_trial-{onset.trial:03d}.png"
-            Image.new("RGB", (64, 64), (200, 30, 30)).save(self.folder.pictures / name)
+            picture = f"picture-{onset.trial:04d}"
+            Image.new("RGB", (64, 64), (200, 30, 30)).save(self.folder.pictures / f"{picture}.png")
+            append_trial(self.folder.feedback_file, answered(onset, best, picture))
 
     def report(self) -> str:
         path = write_report(self.folder, self.registry, self.context)
         assert path == self.folder.report_file
         return path.read_text(encoding="utf-8")
+
+
+def answered(onset: Onset, answer: str, picture: str, **changes: Any) -> FeedbackTrial:
+    """Return the line of a trial whose picture came in time."""
+    trial = FeedbackTrial(
+        phase="feedback", run=onset.run, block=onset.block, attempt=1, trial=onset.trial,
+        wnid=onset.wnid, image=onset.image, arm="true", outcome="shown", repetitions=1,
+        decision=answer, answer=answer, picture=picture, ahead=True, generator="retrieval",
+        prompt="", seed="1", model="", model_sha256="", steps="", onset=onset.time,
+        received=onset.time + 0.53, cut=onset.time + 0.53, decoded=onset.time + 0.55,
+        decided=onset.time + 0.55, ready=onset.time + 0.56, flip=onset.time + 1.5,
+        decoder_budget=onset.time + 0.9, picture_budget=onset.time + 1.3,
+        posterior={answer: 0.7, "other": 0.3},
+    )  # fmt: skip
+    return structs.replace(trial, **changes)
 
 
 def shown(block: Block, phase: str, start: float) -> list[Onset]:
@@ -271,15 +289,20 @@ def test_a_nested_design_is_labelled_wherever_a_number_stands(lab: MakeLab) -> N
 
 def test_every_accuracy_stands_beside_chance_and_interval(loop: str) -> None:
     numbers = re.findall(r"\d % of \d+ trials(.{40})", Page(loop).text)
-    assert len(numbers) == 6  # two in the headline; top-1 and top-3, cross-validated and live
+    # Two in the headline; top-1 and top-3, cross-validated and live; one run's learning curve.
+    assert len(numbers) == 7
     assert all(re.match(r" \(chance [\d.]+ %, 95 % interval ", after) for after in numbers)
 
 
 def test_feedback_is_shown_with_its_pictures_and_latency(loop: str) -> None:
     page = Page(loop)
-    assert "7 of 8 trials were decoded while the session ran" in page.text
+    assert "7 of 8 images were decoded while the session ran" in page.text
     assert "85.7 % of 7 trials (chance" in page.text
-    assert "550.0 (550.0 to 550.0) ms" in page.text
+    assert "decoded 550.0 (550.0 to 550.0) 900 0 of 7" in page.text
+    assert "picture ready, and ordered to be shown 560.0 (560.0 to 560.0) 1300 0 of 7" in page.text
+    assert "Answered by a picture 7 of 7 trials" in page.text
+    assert "7 pictures were made ahead" in page.text
+    assert page.text.count("(made ahead)") == 7
     assert page.tags.count("img") == 14
     assert page.text.count("✓") == 6
     assert page.text.count("✗") == 1

@@ -7,6 +7,7 @@ from typing import Any
 
 from phosphene.analysis.course import Course, PhaseCourse, read_course
 from phosphene.analysis.evaluation import SessionEvaluation, current_evaluation
+from phosphene.analysis.feedback import Feedback, read_feedback
 from phosphene.analysis.metrics import Accuracy
 from phosphene.analysis.predictions import Predictions, read_decodings
 from phosphene.analysis.quality import Quality, measure_quality
@@ -39,6 +40,7 @@ class Material:
     quality_problem: str
     """Why the signal could not be looked at."""
     versions: dict[str, str]
+    feedback: Feedback
 
     @property
     def first_phase(self) -> PhaseCourse:
@@ -58,7 +60,9 @@ class Material:
         return {name: value for name, value in values.items() if name not in PRIVATE}
 
 
-def gather(folder: SessionFolder, registry: Registry, context: Context) -> Material:
+def gather(
+    folder: SessionFolder, registry: Registry, context: Context, *, unblind: bool = False
+) -> Material:
     """Return what the report is about; ``PhospheneError`` if nothing was recorded."""
     settings = read_resolved(folder.settings_file, registry)
     course = read_course(folder, settings, context)
@@ -77,6 +81,7 @@ def gather(folder: SessionFolder, registry: Registry, context: Context) -> Mater
         quality,
         problem,
         json.loads(folder.settings_file.read_bytes())["versions"],
+        read_feedback(folder, settings, unblind=unblind),
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from phosphene.analysis.crossvalidation import Evaluation
 from phosphene.analysis.drawing import ACCENT, LINE, SECOND, SOFT, drawing, set_title
+from phosphene.analysis.feedback import Stage
 from phosphene.analysis.html import Html
 from phosphene.analysis.metrics import Accuracy
 from phosphene.analysis.quality import Quality
@@ -163,6 +164,29 @@ def timing_plot(errors: Mapping[str, NDArray[np.float64]]) -> Html:
         set_title(axes, "How regularly the images followed each other", "")
 
     return drawing(WIDTH, 2.1, "Time between images minus plan; see the table", draw)
+
+
+def latency_plot(stages: Sequence[Stage]) -> Html:
+    """Draw when the stages of a trial were done, each beside its budget."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.boxplot(
+            [stage.seconds * MILLISECONDS for stage in stages],
+            orientation="horizontal",
+            whis=(5, 95),
+            tick_labels=[stage.name for stage in stages],
+            medianprops={"color": ACCENT},
+        )
+        for row, stage in enumerate(stages, start=1):
+            if stage.budget is not None:
+                limit = stage.budget * MILLISECONDS
+                axes.plot([limit, limit], [row - 0.4, row + 0.4], "--", color=SECOND)
+        axes.invert_yaxis()
+        axes.set_xlabel("after the onset of the last image (ms); whiskers at 5 and 95 %")
+        set_title(axes, "How long the subject's answer took", "")
+
+    return drawing(WIDTH, 2.4, "Latency of each stage; see the table", draw)
 
 
 def _accuracies(axes: Axes, accuracies: Sequence[Accuracy]) -> None:

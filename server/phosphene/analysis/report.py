@@ -12,12 +12,15 @@ from phosphene.interfaces import Context
 from phosphene.registry import Registry
 
 
-def write_report(folder: SessionFolder, registry: Registry, context: Context) -> Path:
+def write_report(
+    folder: SessionFolder, registry: Registry, context: Context, *, unblind: bool = False
+) -> Path:
     """Write ``report.html`` of a session, and its evaluation if there is none yet.
 
-    Raises ``PhospheneError`` if nothing was recorded or a file is damaged.
+    ``unblind`` shows which feedback was sham. Raises ``PhospheneError`` if nothing was recorded or
+    a file is damaged.
     """
-    content = render(gather(folder, registry, context))
+    content = render(gather(folder, registry, context, unblind=unblind))
     draft = folder.report_file.with_name(".report.html")
     draft.write_text(content, encoding="utf-8")
     os.replace(draft, folder.report_file)

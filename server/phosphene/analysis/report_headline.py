@@ -2,6 +2,7 @@
 
 from phosphene.analysis import words
 from phosphene.analysis.crossvalidation import describe_origin
+from phosphene.analysis.feedback import gate
 from phosphene.analysis.html import Html, tag
 from phosphene.analysis.material import Material
 from phosphene.analysis.metrics import Accuracy
@@ -37,6 +38,8 @@ def headline(material: Material) -> Html:
         lines.append(_line("While the session ran, top-1", found.feedback.top[0]))
         if origin := describe_origin(found.feedback):
             lines.append(tag("p", origin))
+    if said := gate(material.feedback):
+        lines.append(tag("p", said))
     if main and main.label:
         lines.append(tag("p", WHY_CONFOUNDED))
     if found.problem:

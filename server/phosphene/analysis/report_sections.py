@@ -19,7 +19,7 @@ from phosphene.analysis.html import (
 )
 from phosphene.analysis.material import Material
 from phosphene.analysis.metrics import Accuracy
-from phosphene.analysis.report_pictures import gallery
+from phosphene.analysis.report_feedback import feedback
 
 WHAT_WAS_TESTED = {
     "leave-one-run-out": "Each time it was tested on a run of which it had seen no trial and no "
@@ -80,31 +80,6 @@ def accuracy(material: Material) -> Html:
         ),
         figure(plots.class_plot(evaluation), "Which classes were told from the others."),
         figure(plots.confusion_plot(evaluation), "A row is a class that was shown."),
-    )
-
-
-def feedback(material: Material) -> Html:
-    """Return how the loop did: live accuracy, latency, pictures."""
-    evaluation, live = material.evaluation.feedback, material.live
-    phase = material.course.phase("feedback")
-    if evaluation is None or live is None or phase is None:
-        return Html()
-    rows = {f"top-{each.k}": each for each in evaluation.top}
-    return section(
-        "Feedback",
-        _banner(evaluation.label),
-        paragraph(
-            f"{len(live.trials)} of {len(phase.stimuli)} trials were decoded while the session "
-            "ran. A picture is made from the decoded class; it does not show what somebody saw."
-        ),
-        accuracy_facts(rows),
-        facts(words.latencies(live, phase, material.settings)),
-        figure(
-            plots.accuracy_plot(rows, "Live accuracy beside chance"),
-            "Trials that the decoder had not been trained on.",
-        ),
-        _side_by_side(material),
-        gallery(live, material.folder, material.stimuli),
     )
 
 
@@ -180,22 +155,6 @@ SECTIONS: tuple[Callable[[Material], Html], ...] = (
 def accuracy_facts(rows: dict[str, Accuracy]) -> Html:
     """Return accuracies as a table: the only way in which the report writes one."""
     return facts({name: str(each) for name, each in rows.items()})
-
-
-def _side_by_side(material: Material) -> Html:
-    """Return the driver beside its shadows, all of them live on the same running signal."""
-    evaluation = material.evaluation
-    if not (evaluation.feedback and evaluation.shadows):
-        return Html()
-    rows = {
-        f"{next(iter(each.decoder))}, {each.split.partition(', ')[2] or 'shown'}": each.top[0]
-        for each in (evaluation.feedback, *evaluation.shadows)
-    }
-    said = paragraph(
-        "Decoders that ran beside it; the subject saw nothing of what they found. Each is judged "
-        "on the trials that it decoded: one that came late or ended early has fewer."
-    )
-    return Html(said + accuracy_facts(rows))
 
 
 def _banner(label: str) -> Html:

@@ -6,8 +6,9 @@ here, and nothing that is sealed is opened.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -17,21 +18,23 @@ from numpy.typing import NDArray
 
 from phosphene.analysis import metrics
 from phosphene.analysis.metrics import CONFOUNDED, Accuracy
-from phosphene.analysis.predictions import aligned
 from phosphene.analysis.splits import is_nested
-from phosphene.bundle import load_bundle
+from phosphene.bundle import Bundle, load_bundle
 from phosphene.dataset.study import SegmentName, SessionFolder
 from phosphene.dataset.xdf_reader import read_segment
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
 from phosphene.evidence import FLOOR
-from phosphene.interfaces import Context, TrainingSet
-from phosphene.journal import aborted_blocks
+from phosphene.interfaces import Context, Decoder, TrainingSet
+from phosphene.journal import BlockKey, aborted_blocks
 from phosphene.messages import Retrain, Retrained
+from phosphene.pipeline import Pipeline
 from phosphene.registry import Registry
 from phosphene.settings import Settings
 from phosphene.training import block_of, collect, cut, fit, hash_data, train_session
 
+TAKEN = "the new one is taken, fitted on this run as well; in that form it is untested"
+KEPT = "the decoder in use stays"
 READ, COMPARED = 0.2, 0.6
 """Shares of the progress bar: reading ends at the first, the comparison at the second."""
 
@@ -50,6 +53,12 @@ class Judged:
         wnids = [trial.wnid for trial in self.trials]
         return metrics.top_accuracies(wnids, self.classes, self.probabilities, label)[0]
 
+    def only(self, seqs: Collection[int]) -> "Judged":
+        """Return it for some images, by the number of their onset."""
+        rows = [row for row, trial in enumerate(self.trials) if trial.seq in seqs]
+        trials = tuple(self.trials[row] for row in rows)
+        return Judged(trials, self.classes, self.probabilities[rows])
+
     @property
     def log_scores(self) -> NDArray[np.float64]:
         """Log probability of the shown class by image."""
@@ -66,6 +75,10 @@ class Difference:
     error: float
     """Standard error over trials: images of one trial are not independent."""
     n_trials: int
+
+    def __str__(self) -> str:
+        """Return it with its standard error."""
+        return f"{self.mean:+.3f} (standard error {self.error:.3f}, {self.n_trials} trials)"
 
     @property
     def better(self) -> bool:
@@ -142,17 +155,92 @@ class _Retraining:
     context: Context
 
     def run(self, order: Retrain, earlier: Sequence[Path], newest: Sequence[Path]) -> Retrained:
-        data, _ = collect(
-            earlier, self.settings, self.context.part(0.0, READ, "earlier runs"), self._counts
-        )
+        data, _ = collect(earlier, self.settings, self.context.part(0.0, READ), self._counts)
         bundle = load_bundle(Path(order.bundle), self.registry, self.context)
         if bundle.card.data_sha256 == hash_data(data):
-            return kept(order, "it has learnt from all earlier runs, so there is nothing new yet")
-        old, new = self._judge_old(order, newest), self._judge_new(data, newest)
-        old, new = _common(old, new)
-        if len(old.classes) < 2:
-            return kept(order, "fewer than two classes were shown")
-        label = CONFOUNDED if _confounded(data.trials, old.trials) else ""
-        difference = compare(old, new)
-        found = _found(order, old.accuracy(label), new.accuracy(label), difference, data.trials)
-        return self._take(found, [*earlier, *newest]) if difference.better else found
+            return kept(order, "it has learnt from every run before that one")
+        old = self._judge_old(bundle, newest)
+        old, new = in_common(old, self._judge_new(data, newest))
+        if len({trial.wnid for trial in old.trials}) < 2:
+            return kept(order, "fewer than two classes were decoded in it")
+        found = _found(order, old, new, data.trials)
+        return self._take(found, [*earlier, *newest]) if compare(old, new).better else found
+
+    @cached_property
+    def _aborted(self) -> frozenset[BlockKey]:
+        return aborted_blocks(self.folder.journal_file)
+
+    def _counts(self, onset: Onset) -> bool:
+        return block_of(onset) not in self._aborted
+
+    def _judge_old(self, bundle: Bundle, newest: Sequence[Path]) -> Judged:
+        lag = self.settings.screen.lag
+        pipeline = bundle.pipeline(read_segment(newest[0]).spec, lag)
+        silent = self.context.part(READ, READ)
+        data, _ = cut(newest, lambda _spec: pipeline, silent, self._counts)
+        return judge(data, pipeline, bundle.decoder)
+
+    def _judge_new(self, data: TrainingSet, newest: Sequence[Path]) -> Judged:
+        pipeline, decoder = fit(data, self.settings, self.context.part(READ, COMPARED))
+        silent = self.context.part(COMPARED, COMPARED)
+        unseen, _ = collect(newest, self.settings, silent, self._counts)
+        return judge(unseen, pipeline, decoder)
+
+    def _take(self, found: Retrained, segments: Sequence[Path]) -> Retrained:
+        bundle = self.folder.new_bundle()
+        context = self.context.part(COMPARED, 1.0)
+        sha256 = train_session(segments, self.settings, context, bundle, self._aborted)
+        return structs.replace(found, bundle=str(bundle), sha256=sha256)
+
+
+def judge(data: TrainingSet, pipeline: Pipeline, decoder: Decoder) -> Judged:
+    """Return what a decoder makes of raw epochs, among the classes that are in them.
+
+    Probabilities are those that evidence adds up: no smaller than its floor. Raises
+    ``PhospheneError`` if the decoder does not know one of the classes.
+    """
+    if unknown := [wnid for wnid in data.classes if wnid not in decoder.classes]:
+        raise PhospheneError(f"a decoder does not know the classes {', '.join(unknown)}")
+    found = decoder.decode(pipeline.transform(data.epochs)).probabilities
+    columns = [decoder.classes.index(wnid) for wnid in data.classes]
+    shown = np.maximum(np.asarray(found, np.float64)[:, columns], FLOOR)
+    return Judged(data.trials, data.classes, shown / shown.sum(axis=1, keepdims=True))
+
+
+def in_common(one: Judged, other: Judged) -> tuple[Judged, Judged]:
+    """Return both reduced to images of which both had an epoch."""
+    seqs = {t.seq for t in one.trials} & {t.seq for t in other.trials}
+    return one.only(seqs), other.only(seqs)
+
+
+def _feedback_until(folder: SessionFolder, run: int) -> list[Path]:
+    return [path for path in folder.segments("feedback") if SegmentName.of(path).run <= run]
+
+
+def _found(order: Retrain, old: Judged, new: Judged, seen: Sequence[Onset]) -> Retrained:
+    """Return the comparison, every accuracy with all that belongs to it."""
+    label = _label(seen, new.trials)
+    before, after = old.accuracy(label), new.accuracy(label)
+    difference = compare(old, new)
+    text = (
+        f"single images of feedback run {order.run}, which neither decoder had seen"
+        f"{_repeated(seen, new.trials)}: the decoder in use {before}; a new one, fitted on every "
+        f"earlier run, {after}; difference of the log score per trial {difference}: "
+        f"{TAKEN if difference.better else KEPT}"
+    )
+    return Retrained(order.run, before.fraction, after.fraction, before.n_trials, text=text)
+
+
+def _repeated(seen: Sequence[Onset], tested: Sequence[Onset]) -> str:
+    """Return how many of the pictures themselves were known, if any."""
+    images = {trial.image for trial in seen}
+    known = sum(trial.image in images for trial in tested)
+    return f" ({known} of the {len(tested)} had been shown in an earlier run)" if known else ""
+
+
+def _label(seen: Sequence[Onset], tested: Sequence[Onset]) -> str:
+    """Return what must stand beside an accuracy if recording or test confound class and time."""
+    recorded = [trial for trial in seen if trial.phase == "record"]
+    # A class that comes twice may do so in one block by chance; repetitions are no more trials.
+    first = [trial for trial in tested if trial.repetition == 1]
+    return CONFOUNDED if is_nested(recorded) or is_nested(first, at_least=3) else ""

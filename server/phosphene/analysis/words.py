@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.analysis.course import PhaseCourse
-from phosphene.analysis.predictions import Predictions
 from phosphene.analysis.splits import is_nested
 from phosphene.choice import Chosen, plain
 from phosphene.processing import ShadowSettings
@@ -80,23 +79,6 @@ def light(settings: ScreenSettings) -> str:
         lag = settings.lag * MILLISECONDS
         return f"Onsets are flip times, not light; epochs begin {lag:g} ms later, as stated."
     return "Onsets are flip times, not light."
-
-
-def latencies(live: Predictions, phase: PhaseCourse, settings: Settings) -> dict[str, str]:
-    """Return how long the subject's answer took."""
-    decoded = np.array([getattr(trial, "latency", np.nan) for trial in live.trials])
-    shown = {onset.key: onset for onset in phase.onsets if onset.event == "picture"}
-    pictures = [(shown[o.key], o) for o in phase.stimuli if o.key in shown]
-    waited = np.array([picture.time - onset.time for picture, onset in pictures])
-    late = sum(not picture.wnid for picture, _ in pictures)
-    clock = " (virtual clock: computing takes no time)" if settings.clock == "virtual" else ""
-    processing = np.array([getattr(trial, "processing", np.nan) for trial in live.trials])
-    return {
-        "Last sample of the epoch to decoded": f"{milliseconds(processing)} ms{clock}",
-        "Image to decoded": f"{milliseconds(decoded)} ms{clock}",
-        "Image to picture": f"{milliseconds(waited)} ms",
-        "Pictures that came too late": f"{late} of {len(pictures)}",
-    }
 
 
 def milliseconds(values: NDArray[np.floating]) -> str:

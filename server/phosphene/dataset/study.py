@@ -200,6 +200,11 @@ class SessionFolder:
         return self.derivatives / "sealed" / "arms.json"
 
     @property
+    def unblinded_file(self) -> Path:
+        """When and why somebody was told which feedback was sham."""
+        return self.derivatives / "sealed" / "unblinded.jsonl"
+
+    @property
     def debrief_file(self) -> Path:
         """What the subject is to be told after a session that may have had sham feedback."""
         return self.derivatives / "debrief.txt"

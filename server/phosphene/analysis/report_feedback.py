@@ -1,0 +1,135 @@
+"""What the report says of feedback."""
+
+from phosphene.analysis import plots, words
+from phosphene.analysis.feedback import Stage, gate, learning_curve, outcomes, stages
+from phosphene.analysis.html import Html, facts, figure, paragraph, section, table, tag
+from phosphene.analysis.material import Material
+from phosphene.analysis.metrics import Accuracy
+from phosphene.analysis.prospect import expected
+from phosphene.analysis.report_pictures import gallery
+
+SEALED = (
+    "This session had sham feedback. What would tell which trials is not shown: the arms, the "
+    "pictures, and what they answered. To see it: phosphene report SESSION --unblind."
+)
+LEARNING = (
+    "Accuracy of the decoder on single images, by run. A rise over true runs that sham runs do "
+    "not show would hint that feedback teaches the subject something; a few dozen trials of one "
+    "subject cannot show it."
+)
+
+
+def feedback(material: Material) -> Html:
+    """Return how the loop did: the gate, outcomes, live accuracy, latency, pictures."""
+    evaluation, live = material.evaluation.feedback, material.live
+    phase = material.course.phase("feedback")
+    if evaluation is None or live is None or phase is None:
+        return Html()
+    rows = {f"top-{each.k}": each for each in evaluation.top}
+    return section(
+        "Feedback",
+        _banner(evaluation.label),
+        _gate(material),
+        paragraph(
+            f"{len(live.trials)} of {len(phase.stimuli)} images were decoded while the session "
+            "ran. A picture is made from the decoded class; it does not show what somebody saw."
+        ),
+        _accuracies(rows),
+        figure(
+            plots.accuracy_plot(rows, "Live accuracy beside chance"),
+            "Images that the decoder had not been trained on.",
+        ),
+        _outcomes(material),
+        _latency(material),
+        _side_by_side(material),
+        _arms(material, evaluation.label),
+        *(() if material.feedback.sealed else (_pictures(material),)),
+    )
+
+
+def _gate(material: Material) -> Html:
+    said = gate(material.feedback)
+    prospect = material.feedback.prospect
+    if not (said and prospect):
+        return Html()
+    accuracy = expected(prospect)
+    rows = {"Expected, of decided trials": accuracy} if accuracy else {}
+    kind = "banner" if prospect.refusal else ""
+    return Html(tag("p", said, class_=kind) + _accuracies(rows))
+
+
+def _outcomes(material: Material) -> Html:
+    found = outcomes(material.feedback.trials)
+    if not found:
+        return Html()
+    total = len(material.feedback.trials)
+    return facts({name.capitalize(): f"{n} of {total} trials" for name, n in found.items()})
+
+
+def _latency(material: Material) -> Html:
+    done = [stage for stage in stages(material.feedback.trials) if len(stage.seconds)]
+    if not done:
+        return Html()
+    ahead = sum(trial.ahead for trial in material.feedback.trials)
+    clock = material.settings.clock
+    note = "On the virtual clock computing takes no time. " if clock == "virtual" else ""
+    return Html(
+        table(
+            ["stage", "median (shortest to longest), ms", "budget, ms", "over budget"],
+            [_row(stage) for stage in done],
+            f"After the onset of the last image. {note}{ahead} pictures were made ahead.",
+        )
+        + figure(plots.latency_plot(done), "The dashed line is the budget.")
+    )
+
+
+def _row(stage: Stage) -> list[str]:
+    budget = f"{stage.budget * words.MILLISECONDS:.0f}" if stage.budget is not None else "–"
+    over = f"{stage.n_over} of {len(stage.seconds)}" if stage.budget is not None else "–"
+    return [stage.name, words.milliseconds(stage.seconds), budget, over]
+
+
+def _arms(material: Material, label: str) -> Html:
+    """Return the learning curve; with its arms only for who asked to be told."""
+    found, live = material.feedback, material.live
+    if live is None or not found.trials:
+        return Html()
+    if found.sealed:
+        return paragraph(SEALED)
+    curve = learning_curve(found.trials, live, label)
+    debrief = material.settings.closed_loop
+    told = paragraph(f"Debriefing: {debrief.debrief}") if debrief.sham != "never" else Html()
+    return Html(
+        paragraph(LEARNING)
+        + _accuracies(curve)
+        + figure(plots.accuracy_plot(curve, "By feedback run and arm"), "Single images.")
+        + told
+    )
+
+
+def _pictures(material: Material) -> Html:
+    return gallery(material.feedback.trials, material.folder, material.stimuli)
+
+
+def _side_by_side(material: Material) -> Html:
+    """Return the driver beside its shadows, all of them live on the same running signal."""
+    evaluation = material.evaluation
+    if not (evaluation.feedback and evaluation.shadows):
+        return Html()
+    rows = {
+        f"{next(iter(each.decoder))}, {each.split.partition(', ')[2] or 'shown'}": each.top[0]
+        for each in (evaluation.feedback, *evaluation.shadows)
+    }
+    said = paragraph(
+        "Decoders that ran beside it; the subject saw nothing of what they found. Each is judged "
+        "on the trials that it decoded: one that came late or ended early has fewer."
+    )
+    return Html(said + _accuracies(rows))
+
+
+def _accuracies(rows: dict[str, Accuracy]) -> Html:
+    return facts({name: str(each) for name, each in rows.items()})
+
+
+def _banner(label: str) -> Html:
+    return tag("p", tag("strong", f"{label}."), class_="banner") if label else Html()
