@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from phosphene.dataset.study import SessionFolder
+from phosphene.errors import PhospheneError
 from phosphene.interfaces import Context
 from phosphene.journal import aborted_blocks
 from phosphene.messages import (
@@ -61,10 +62,19 @@ def assess(settings: Settings, registry: Registry, context: Context, message: As
 def retrain(
     settings: Settings, registry: Registry, context: Context, message: Retrain
 ) -> Retrained:
-    """Let the decoder learn from the newest feedback run, if that makes it better."""
+    """Let the decoder learn from the newest feedback run, if that makes it better; file the result.
+
+    What prevents it is a result too: the session goes on with the decoder that it has.
+    """
     from phosphene.analysis import retraining
 
-    return retraining.retrain(settings, registry, context, message)
+    folder = SessionFolder.at(Path(message.session))
+    try:
+        found = retraining.retrain(folder, settings, registry, context, message)
+    except PhospheneError as error:
+        found = retraining.kept(message, str(error))
+    retraining.append_retrained(folder.retraining_file, found)
+    return found
 
 
 def export(settings: Settings, folder: SessionFolder, message: Export) -> Exported:

@@ -8,7 +8,6 @@ from signal import SIG_IGN
 
 import msgspec
 import numpy as np
-from msgspec import structs
 
 from phosphene.bundle import difference, make_card, save_bundle
 from phosphene.dataset.xdf_reader import Segment, read_segment
@@ -94,8 +93,7 @@ def train_session(
     pipeline, decoder = fit(data, settings, context.part(COLLECTED, 1.0))
     # Whoever has waited so long for a decoder shall have it.
     with on_interrupt(SIG_IGN):
-        card = make_card(settings, spec, decoder, len(data.trials), data_sha256)
-        card = structs.replace(card, runs=runs_of(data.trials))
+        card = make_card(settings, spec, decoder, data.trials, data_sha256)
         sha256 = save_bundle(folder, card, pipeline.states(), decoder)
     context.progress(1.0, "")
     return sha256
@@ -133,14 +131,6 @@ def check_settings(settings: Settings, spec: SignalSpec, context: Context) -> No
 def block_of(onset: Onset) -> BlockKey:
     """Return the attempt at a block that an onset belongs to."""
     return (onset.phase, onset.run, onset.block, onset.attempt)
-
-
-def runs_of(trials: Sequence[Onset]) -> dict[str, tuple[int, ...]]:
-    """Return the planned runs that trials are from, by phase."""
-    runs: dict[str, set[int]] = {}
-    for trial in trials:
-        runs.setdefault(trial.phase, set()).add(trial.run)
-    return {phase: tuple(sorted(found)) for phase, found in runs.items()}
 
 
 def check_enough(data: TrainingSet) -> None:

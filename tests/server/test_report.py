@@ -1,5 +1,6 @@
 """The report: self-contained, complete, escaped, and honest about what a design can show."""
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,18 +24,20 @@ from phosphene.analysis.evaluation import (
     evaluate_session,
     read_evaluation,
 )
+from phosphene.analysis.feedback import record_unblinding
 from phosphene.analysis.html import escape, tag
 from phosphene.analysis.metrics import CONFOUNDED
 from phosphene.analysis.report import write_report
 from phosphene.cli.evaluate import evaluate
 from phosphene.cli.report import report
+from phosphene.closed_loop import ClosedLoopSettings
 from phosphene.dataset.study import SessionFolder
 from phosphene.dataset.xdf import XdfWriter
 from phosphene.decodings import append_decoding
 from phosphene.events import Block
-from phosphene.feedback_table import FeedbackTrial, append_trial
+from phosphene.feedback_table import Arm, FeedbackTrial, append_trial, read_trials
 from phosphene.journal import Journal, StateChanged
-from phosphene.messages import BlockDone, BlockStarted, Decoded, Phase
+from phosphene.messages import BlockDone, BlockStarted, Decoded, Phase, Prospect
 from phosphene.plan import block_seconds, make_plan
 from phosphene.registry import Registry, load_registry
 from phosphene.settings import ScreenSettings, Settings, load_settings, write_resolved
@@ -289,8 +292,8 @@ def test_a_nested_design_is_labelled_wherever_a_number_stands(lab: MakeLab) -> N
 
 def test_every_accuracy_stands_beside_chance_and_interval(loop: str) -> None:
     numbers = re.findall(r"\d % of \d+ trials(.{40})", Page(loop).text)
-    # Two in the headline; top-1 and top-3, cross-validated and live; one run's learning curve.
-    assert len(numbers) == 7
+    # Two in the headline; top-1 and top-3, cross-validated and live; decisions; a learning curve.
+    assert len(numbers) == 8
     assert all(re.match(r" \(chance [\d.]+ %, 95 % interval ", after) for after in numbers)
 
 
@@ -306,6 +309,84 @@ def test_feedback_is_shown_with_its_pictures_and_latency(loop: str) -> None:
     assert page.tags.count("img") == 14
     assert page.text.count("✓") == 6
     assert page.text.count("✗") == 1
+
+
+ARMS = {"consent": True, "sham": "blocks"}
+
+
+def seal(here: Lab, **closed_loop: Any) -> None:
+    """Make a session one with sham feedback, its second half sham."""
+    loop = ClosedLoopSettings(**{**ARMS, **closed_loop})
+    here.settings = structs.replace(here.settings, closed_loop=loop)
+    write_resolved(here.settings, here.folder.settings_file)
+    for trial in read_trials(here.folder.feedback_file):
+        arm: Arm = "true" if trial.trial < 4 else "sham"
+        append_trial(here.folder.sealed_feedback_file, structs.replace(trial, arm=arm))
+    here.folder.feedback_file.unlink()
+
+
+def test_a_report_of_sham_feedback_does_not_unblind_unless_it_is_asked_to(lab: MakeLab) -> None:
+    here = lab(INTERLEAVED, feedback=True)
+    here.record()
+    here.record("feedback")
+    here.decode(n_right=6, n_trials=7)
+    seal(here)
+    blinded = Page(here.report())
+    assert "phosphene report SESSION --unblind" in blinded.text
+    assert "Answered by a picture 7 of 7 trials" in blinded.text
+    for word in ("run 1, sham", "run 1, true", "(made ahead)", "Right, of decided"):
+        assert word not in blinded.text
+    told = write_report(here.folder, here.registry, here.context, unblind=True)
+    page = Page(told.read_text(encoding="utf-8"))
+    assert "run 1, sham" in page.text
+    assert "Debriefing: In part of this session" in page.text
+
+
+def test_who_unblinds_is_on_record_and_not_while_the_session_runs(lab: MakeLab) -> None:
+    here = lab(INTERLEAVED)
+    record_unblinding(here.folder, "the study is over")
+    lines = here.folder.unblinded_file.read_text().splitlines()
+    assert [json.loads(line)["reason"] for line in lines] == ["the study is over"]
+    with here.folder.lock(), pytest.raises(PhospheneError, match="in use"):
+        record_unblinding(here.folder, "curious")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [(True, "The gate was overridden"), (False, "Feedback was a rehearsal")],
+)
+def test_a_refused_gate_is_told_in_the_headline_and_in_the_section(
+    lab: MakeLab, override: bool, words: str
+) -> None:
+    here = lab(INTERLEAVED, feedback=True)
+    here.record()
+    here.record("feedback")
+    here.decode(n_right=3, n_trials=7)
+    loop = ClosedLoopSettings(override_gate=override)
+    here.settings = structs.replace(here.settings, closed_loop=loop)
+    write_resolved(here.settings, here.folder.settings_file)
+    refused = Prospect(("a", "b"), 1, 20, 11, 20, 0.5, 0.3, 0.8, refusal="chance is not ruled out")
+    here.folder.prospect_file.write_bytes(msgspec.json.encode(refused))
+    page = Page(here.report())
+    assert page.text.count(words) == 2
+    assert "55.0 % of 20 trials (chance 50.0 %" in page.text
+
+
+def test_what_kept_pictures_away_is_counted_in_words(lab: MakeLab) -> None:
+    here = lab(INTERLEAVED, feedback=True)
+    here.record()
+    here.record("feedback")
+    here.decode(n_right=6, n_trials=7)
+    trials = read_trials(here.folder.feedback_file)
+    here.folder.feedback_file.unlink()
+    late = {"outcome": "late", "answer": "", "picture": "", "ready": float("nan")}
+    for number, trial in enumerate(trials):
+        changed = structs.replace(trial, **late) if number < 2 else trial
+        append_trial(here.folder.feedback_file, changed)
+    page = Page(here.report())
+    assert "Answered by a picture 5 of 7 trials" in page.text
+    assert "missed its budget 2 of 7 trials" in page.text
+    assert "picture ready, and ordered to be shown 560.0 (560.0 to 560.0) 1300 0 of 5" in page.text
 
 
 def test_names_from_outside_are_text_and_never_markup(lab: MakeLab) -> None:

@@ -1,6 +1,6 @@
 """From recordings on disk to a bundle: the right trials, the same bytes, reasons in words."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from phosphene import Context, Onset, PhospheneError, Signal, SignalSpec, StimulusSet
 from phosphene.bundle import load_bundle, read_card
+from phosphene.closed_loop import ClosedLoopSettings
 from phosphene.dataset.xdf import XdfWriter, read_segment
 from phosphene.pipeline import Pipeline
 from phosphene.registry import Registry, load_registry
 from phosphene.settings import Settings, load_settings
 from phosphene.signals import Epochs
-from phosphene.training import block_of, collect, hash_data, train_session
+from phosphene.training import block_of, check_settings, collect, hash_data, train_session
 
 SPEC = SignalSpec(
     ("Fz", "EOG", "Cz", "Oz"), ("eeg", "eog", "eeg", "eeg"), 250.0, {"Fz": (0.0, 0.06, 0.1)}
@@ -326,6 +327,52 @@ def test_progress_only_grows_and_ends_at_1(
     assert done == sorted(done)
     assert (done[0] > 0, done[-1]) == (True, 1.0)
     assert any("power-lr" in text for _, text in told)
+
+
+def test_the_card_says_which_runs_were_trained_on(
+    segments: list[Path], settings: Settings, tmp_path: Path
+) -> None:
+    train_session(segments, settings, CONTEXT, tmp_path / "bundle")
+    assert read_card(tmp_path / "bundle").runs == {"record": (1, 2)}
+
+
+# Trying the settings before the first image
+
+
+UNFIT: Mapping[str, object] = {"preprocessing": "paper", "decoder": "lda"}
+"""Waveforms are wanted, and spectrograms given."""
+
+
+def chosen(registry: Registry, **changes: object) -> Settings:
+    settings = load_settings("demo", registry, {"subject": "S01", "session": "01", **UNFIT})
+    return structs.replace(settings, **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"protocol": ("record",)},
+        {
+            "protocol": ("record", "feedback"),
+            "bundle": Path("earlier"),
+            "closed_loop": ClosedLoopSettings(retrain="between-runs"),
+        },
+    ],
+    ids=["trained", "trained some day", "retrained"],
+)
+def test_a_decoder_that_could_never_decode_its_epochs_is_refused(
+    registry: Registry, changes: dict[str, object]
+) -> None:
+    settings = chosen(registry, **changes)
+    assert refusal(lambda: check_settings(settings, SPEC, CONTEXT)).startswith("lda")
+
+
+def test_a_decoder_that_is_not_used_because_a_bundle_is_cannot_be_refused(
+    registry: Registry,
+) -> None:
+    settings = chosen(registry, protocol=("feedback", "report"), bundle=Path("earlier"))
+    check_settings(settings, SPEC, CONTEXT)
 
 
 # The hash of the data

@@ -110,6 +110,16 @@ def outcomes(trials: Sequence[FeedbackTrial]) -> dict[str, int]:
     return {words: counts[outcome] for outcome, words in OUTCOMES.items() if counts[outcome]}
 
 
+def decisions(trials: Sequence[FeedbackTrial], label: str) -> Accuracy | None:
+    """Return how often a decision was right, among trials with one; None if there is none."""
+    decided = [trial for trial in trials if trial.decision]
+    if not decided:
+        return None
+    n_right = sum(trial.decision == trial.wnid for trial in decided)
+    chance = metrics.chance([trial.wnid for trial in decided])
+    return metrics.accuracy(n_right, len(decided), chance, label=label)
+
+
 def stages(trials: Sequence[FeedbackTrial]) -> list[Stage]:
     """Return when each stage was done, over the trials in which it was."""
     return [_stage(name, words, trials) for name, words in STAGES.items()]

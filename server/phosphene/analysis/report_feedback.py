@@ -1,7 +1,14 @@
 """What the report says of feedback."""
 
 from phosphene.analysis import plots, words
-from phosphene.analysis.feedback import Stage, gate, learning_curve, outcomes, stages
+from phosphene.analysis.feedback import (
+    Stage,
+    decisions,
+    gate,
+    learning_curve,
+    outcomes,
+    stages,
+)
 from phosphene.analysis.html import Html, facts, figure, paragraph, section, table, tag
 from phosphene.analysis.material import Material
 from phosphene.analysis.metrics import Accuracy
@@ -39,7 +46,7 @@ def feedback(material: Material) -> Html:
             plots.accuracy_plot(rows, "Live accuracy beside chance"),
             "Images that the decoder had not been trained on.",
         ),
-        _outcomes(material),
+        _outcomes(material, evaluation.label),
         _latency(material),
         _side_by_side(material),
         _arms(material, evaluation.label),
@@ -58,12 +65,15 @@ def _gate(material: Material) -> Html:
     return Html(tag("p", said, class_=kind) + _accuracies(rows))
 
 
-def _outcomes(material: Material) -> Html:
-    found = outcomes(material.feedback.trials)
-    if not found:
+def _outcomes(material: Material, label: str) -> Html:
+    trials = material.feedback.trials
+    if not trials:
         return Html()
-    total = len(material.feedback.trials)
-    return facts({name.capitalize(): f"{n} of {total} trials" for name, n in found.items()})
+    counts = outcomes(trials)
+    rows = {name.capitalize(): f"{n} of {len(trials)} trials" for name, n in counts.items()}
+    decided = None if material.feedback.sealed else decisions(trials, label)
+    right = {"Right, of decided trials": decided} if decided else {}
+    return Html(facts(rows) + _accuracies(right))
 
 
 def _latency(material: Material) -> Html:

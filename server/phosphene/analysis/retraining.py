@@ -90,9 +90,9 @@ class Difference:
         each be the better one, the sign of the mean is wrong least often, and what it costs when it
         is wrong is small, because then they hardly differ. A draw keeps the old one.
 
-        How many images a trial has, the old decoder decides while it runs. The mean over trials
-        of a sum over images keeps its sign under such stopping (Wald's identity); a mean over
-        images of each trial, or the accuracy of whole trials, would favour who did the stopping.
+        How many images a trial has, the old decoder decides while it runs. A sum over them is, by
+        Wald's identity, on average that of as many single images, whoever did the stopping; a mean
+        over the images of each trial, or the accuracy of whole trials, would favour the old one.
         """
         return self.mean > 0
 
@@ -149,6 +149,8 @@ def compare(old: Judged, new: Judged) -> Difference:
 
 @dataclass(frozen=True)
 class _Retraining:
+    """One comparison, and what it needs from the session."""
+
     folder: SessionFolder
     settings: Settings
     registry: Registry
@@ -158,7 +160,7 @@ class _Retraining:
         data, _ = collect(earlier, self.settings, self.context.part(0.0, READ), self._counts)
         bundle = load_bundle(Path(order.bundle), self.registry, self.context)
         if bundle.card.data_sha256 == hash_data(data):
-            return kept(order, "it has learnt from every run before that one")
+            return kept(order, "it knows every run before that one; there is no other to compare")
         old = self._judge_old(bundle, newest)
         old, new = in_common(old, self._judge_new(data, newest))
         if len({trial.wnid for trial in old.trials}) < 2:
@@ -232,7 +234,7 @@ def _found(order: Retrain, old: Judged, new: Judged, seen: Sequence[Onset]) -> R
 
 
 def _repeated(seen: Sequence[Onset], tested: Sequence[Onset]) -> str:
-    """Return how many of the pictures themselves were known, if any."""
+    """Return how many of the images themselves were known, if any."""
     images = {trial.image for trial in seen}
     known = sum(trial.image in images for trial in tested)
     return f" ({known} of the {len(tested)} had been shown in an earlier run)" if known else ""

@@ -28,7 +28,7 @@ from phosphene.roles import Role
 from phosphene.roles.acquire import Acquisition
 from phosphene.roles.decode import LiveDecoding
 from phosphene.roles.generate import Generation
-from phosphene.roles.once import OneShot, interruptible
+from phosphene.roles.once import OneShot, cancellable, interruptible
 from phosphene.roles.present import Presenter
 from phosphene.roles.shadow import Shadow
 from phosphene.screen import HeadlessScreen
@@ -112,21 +112,19 @@ def _generator(house: House, _emit: Emit) -> Role:
 
 
 def _trainer(house: House, emit: Emit) -> Role:
-    context = house.reporting("train", emit)
+    settings, registry = house.settings, house.registry
 
     def train(order: Train) -> Message:
         with interruptible():
-            return tasks.train(house.settings, context, order)
+            return tasks.train(settings, house.reporting("train", emit), order)
 
     def assess(order: Assess) -> Message:
-        assessing = house.reporting("assess", emit)
-        with interruptible():
-            return tasks.assess(house.settings, house.registry, assessing, order)
+        with cancellable():
+            return tasks.assess(settings, registry, house.reporting("assess", emit), order)
 
     def retrain(order: Retrain) -> Message:
-        retraining = house.reporting("retrain", emit)
-        with interruptible():
-            return tasks.retrain(house.settings, house.registry, retraining, order)
+        with cancellable():
+            return tasks.retrain(settings, registry, house.reporting("retrain", emit), order)
 
     return OneShot(Train, train).also(Assess, assess).also(Retrain, retrain)
 

@@ -1,4 +1,4 @@
-"""One-shot tasks: train, export, report. Each runs to its end inside ``handle``."""
+"""One-shot tasks: train, retrain, export, report. Each runs to its end inside ``handle``."""
 
 import signal
 import threading
@@ -54,15 +54,31 @@ def remember_interrupt() -> None:
 def interruptible() -> Iterator[None]:
     """Let one SIGINT end the work; a decoder that is trained step by step keeps the best so far."""
     try:
-        with on_interrupt(_interrupt_once):
-            if _EARLY.is_set():
-                raise KeyboardInterrupt
+        with _raising(KeyboardInterrupt()):
             yield
     except KeyboardInterrupt:
         raise PhospheneError("interrupted before there was anything to keep") from None
 
 
-def _interrupt_once(*_signal: object) -> None:
-    # A second one would disturb the saving of what the first one kept.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
+@contextmanager
+def cancellable() -> Iterator[None]:
+    """Let one SIGINT end the work, whatever step it is at, with ``PhospheneError``.
+
+    A decoder that keeps its best so far takes ``KeyboardInterrupt`` for the end of its own
+    training; here the whole work is to end, of which that is one of many parts.
+    """
+    with _raising(PhospheneError("interrupted")):
+        yield
+
+
+@contextmanager
+def _raising(error: BaseException) -> Iterator[None]:
+    def interrupt(*_signal: object) -> None:
+        # A second one would disturb the saving of what the first one kept.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise error
+
+    with on_interrupt(interrupt):
+        if _EARLY.is_set():
+            raise error
+        yield
