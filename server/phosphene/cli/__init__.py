@@ -13,6 +13,7 @@ from rich.console import Console
 from phosphene.cli import config, control, keys, plugins, pool, worker
 from phosphene.cli.demo import demo
 from phosphene.cli.evaluate import evaluate
+from phosphene.cli.gallery import gallery
 from phosphene.cli.pictures import evaluate_pictures
 from phosphene.cli.report import report
 from phosphene.cli.run import run
@@ -38,6 +39,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(evaluate_pictures)
 app.command()(report)
+app.command()(gallery)
 app.add_typer(config.app, name="config")
 app.add_typer(pool.app, name="pool")
 app.add_typer(plugins.app, name="plugins")
