@@ -113,10 +113,8 @@ def test_the_report_tells_the_gate_and_the_latency_of_each_stage(
 
 
 def test_a_brain_that_does_not_answer_gets_a_rehearsal(tmp_path: Path) -> None:
-    text = SESSION.replace(
-        "acquisition: {simulated: {channels: 16, sfreq: 250, strength: 0.8}}\n", ""
-    )
-    folder, status = run(tmp_path, text + NO_CODE + SEQUENTIAL)
+    text = SESSION.replace("strength: 0.8", "code: none")
+    folder, status = run(tmp_path, text + SEQUENTIAL)
     assert "feedback is a rehearsal" in status.problem
     assert {t.arm for t in read_trials(folder.feedback_file)} == {"rehearsal"}
     assert "Feedback was a rehearsal" in folder.report_file.read_text(encoding="utf-8")
