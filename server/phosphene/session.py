@@ -134,7 +134,9 @@ class Session(FeedbackDesk):
         feedback = self._plan.feedback
         last = self._plan.blocks["feedback"][-1].run
         if feedback and feedback.settings.retrain == "between-runs" and run < last:
+            self._assessing = True
             yield from self._retrain(run)
+            self._assessing = False
 
     def _show(self, phase: Phase, block: Block) -> Script[None]:
         """Show a block until it was shown whole; an interrupted attempt is kept and marked."""

@@ -374,6 +374,24 @@ def test_a_design_in_which_class_and_time_are_one_is_labelled(
     assert retrained(folder, with_spy(demo), registry).text.count(CONFOUNDED) == 2
 
 
+def rare_class(onset: Onset) -> Onset:
+    """Show the first class in two trials of the first block, and never again."""
+    rare = onset.block % 2 and onset.trial < 3
+    return structs.replace(onset, wnid=WNIDS[0 if rare else 1])
+
+
+def test_repetitions_do_not_make_a_rare_class_a_confounded_design(
+    tmp_path: Path, demo: Settings, registry: Registry
+) -> None:
+    folder = SessionFolder.create(tmp_path, "S01", "01")
+    folder.journal_file.touch()
+    record(folder, "record", 1)
+    record(folder, "feedback", 1)
+    record(folder, "feedback", 2, change=rare_class)
+    found = retrained(folder, with_spy(demo), registry)
+    assert (found.n_trials, CONFOUNDED in found.text) == (N_IMAGES, False)
+
+
 def test_images_that_were_shown_before_are_counted(
     tmp_path: Path, demo: Settings, registry: Registry
 ) -> None:

@@ -1,6 +1,6 @@
 """From recordings on disk to a bundle: the right trials, the same bytes, reasons in words."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -339,13 +339,10 @@ def test_the_card_says_which_runs_were_trained_on(
 # Trying the settings before the first image
 
 
-UNFIT: Mapping[str, object] = {"preprocessing": "paper", "decoder": "lda"}
-"""Waveforms are wanted, and spectrograms given."""
-
-
-def chosen(registry: Registry, **changes: object) -> Settings:
-    settings = load_settings("demo", registry, {"subject": "S01", "session": "01", **UNFIT})
-    return structs.replace(settings, **changes)
+def unfit(registry: Registry, **changes: Any) -> Settings:
+    """Return settings whose decoder wants waveforms, and is given spectrograms."""
+    who = {"subject": "S01", "session": "01", "decoder": "lda"}
+    return structs.replace(load_settings("demo", registry, who), **changes)
 
 
 @pytest.mark.parametrize(
@@ -364,14 +361,14 @@ def chosen(registry: Registry, **changes: object) -> Settings:
 def test_a_decoder_that_could_never_decode_its_epochs_is_refused(
     registry: Registry, changes: dict[str, object]
 ) -> None:
-    settings = chosen(registry, **changes)
+    settings = unfit(registry, **changes)
     assert refusal(lambda: check_settings(settings, SPEC, CONTEXT)).startswith("lda")
 
 
 def test_a_decoder_that_is_not_used_because_a_bundle_is_cannot_be_refused(
     registry: Registry,
 ) -> None:
-    settings = chosen(registry, protocol=("feedback", "report"), bundle=Path("earlier"))
+    settings = unfit(registry, protocol=("feedback", "report"), bundle=Path("earlier"))
     check_settings(settings, SPEC, CONTEXT)
 
 

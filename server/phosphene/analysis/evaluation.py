@@ -130,8 +130,10 @@ def _judge_live(
     if live is None:
         return None
     # The decoder was not trained on these blocks, so that it takes a design made of blocks of
-    # one class to deceive; that a class comes twice in one block can happen in any order.
-    nested = is_nested(live.trials, at_least=3)
+    # one class to deceive; that a class comes twice in one block can happen in any order. A trial
+    # counts once, however many images it took.
+    first = [trial for trial in live.trials if getattr(trial, "repetition", 1) == 1]
+    nested = is_nested(first, at_least=3)
     return judge(live, decoder, split, context.stimuli.classes, nested)
 
 
