@@ -47,7 +47,8 @@ class Mixture:
         weights = likeliest(dict(zip(classes, decoding.probabilities[0], strict=True)), self._top)
         found = {wnid: self._prompts[wnid] for wnid in weights}
         mixed = self._painter.mix([each for _, each in found.values()], list(weights.values()))
-        card: dict[str, str | float] = {"generator": "mixture", "top": self._top}
+        parts = [f"{weights[wnid]:.2f} {prompt}" for wnid, (prompt, _) in found.items()]
+        card: dict[str, str | float] = {"generator": "mixture", "prompt": " + ".join(parts)}
         for number, (wnid, (prompt, _)) in enumerate(found.items(), 1):
             card[f"class_{number}"] = wnid
             card[f"prompt_{number}"] = prompt
@@ -58,8 +59,8 @@ class Mixture:
 def likeliest(probabilities: Mapping[str, float], top: int) -> dict[str, float]:
     """Return the most probable classes, likeliest first, and weights that sum to 1.
 
-    >>> likeliest({"n1": 0.15, "n2": 0.6, "n3": 0.05, "n4": 0.2}, top=2)
-    {'n2': 0.75, 'n4': 0.25}
+    >>> likeliest({"n1": 0.125, "n2": 0.5, "n3": 0.0, "n4": 0.375}, top=2)
+    {'n2': 0.5714285714285714, 'n4': 0.42857142857142855}
     """
     ordered = sorted(probabilities, key=lambda wnid: (-probabilities[wnid], wnid))[:top]
     kept = {wnid: float(probabilities[wnid]) for wnid in ordered if probabilities[wnid] > 0}

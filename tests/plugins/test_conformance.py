@@ -34,7 +34,9 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def needed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, Any]]:
+def needed(
+    tmp_path_factory: pytest.TempPathFactory, tiny_sd: Path
+) -> Mapping[str, Mapping[str, Any]]:
     """Return the settings of plugins that cannot do without."""
     file = tmp_path_factory.mktemp("recording") / "recording_raw.fif"
     info = mne.create_info(["Cz", "Pz"], 250.0, "eeg")
@@ -43,6 +45,8 @@ def needed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str
     return {
         "replay": {"file": str(file)},
         "folder": {"path": str(stimuli().root)},
+        "stable-diffusion": {"model": str(tiny_sd), "steps": 1},
+        "mixture": {"model": str(tiny_sd), "steps": 1},
         "clip": {"checkpoint": str(tiny_clip(tmp_path_factory.mktemp("clip")))},
     }
 

@@ -51,7 +51,12 @@ class Checkpoint:
     def size(self) -> int:
         """Height and width in pixels that the model was trained for."""
         factor: int = 2 ** (len(self.config("vae")["block_out_channels"]) - 1)
-        return int(self.config("unet")["sample_size"]) * factor
+        found = self.config("unet").get("sample_size")
+        if not isinstance(found, int):
+            raise PhospheneError(
+                f"size: {self.name} does not tell its own (found {found}); give it"
+            )
+        return found * factor
 
 
 def find_checkpoint(model: str, *, half: bool, unneeded: Sequence[str] = ()) -> Checkpoint:
@@ -72,7 +77,7 @@ def find_checkpoint(model: str, *, half: bool, unneeded: Sequence[str] = ()) -> 
         if isinstance(kind, list) and kind[0] and component not in (*UNLOADED, *unneeded)
     ]
     variant = "fp16" if _take_half(folder, components, half=half) else None
-    files = [file for each in components for file in _component(folder, each, variant)]
+    files = [file for each in components for file in _component(folder, each, variant, model)]
     return Checkpoint(name, folder, PIPELINES[found], variant, tuple(files))
 
 
@@ -158,19 +163,19 @@ def _take_half(folder: Path, components: Iterable[str], *, half: bool) -> bool:
     return bool(halves) if half else bool(halves - others)
 
 
-def _component(folder: Path, name: str, variant: str | None) -> list[Path]:
+def _component(folder: Path, name: str, variant: str | None, model: str) -> list[Path]:
     """Return a component's weights; ``PhospheneError`` if one of its files is missing."""
     own = folder / name
     if name.startswith(("tokenizer", "scheduler")):
         if not (own.is_dir() and any(own.iterdir())):
-            raise PhospheneError(f"model: {own} is missing or empty: {_remedy()}")
+            raise PhospheneError(f"model: {own} is missing or empty: {_remedy(model)}")
         return []
     if not (own / "config.json").is_file():
-        raise PhospheneError(f"model: {own / 'config.json'} is missing: {_remedy()}")
+        raise PhospheneError(f"model: {own / 'config.json'} is missing: {_remedy(model)}")
     if not (files := component_weights(own, variant)):
         raise PhospheneError(
             f"model: no weights of type safetensors in {own} (pickled ones are not read): "
-            f"{_remedy()}"
+            f"{_remedy(model)}"
         )
     return files
 

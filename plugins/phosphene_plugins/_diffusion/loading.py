@@ -51,11 +51,12 @@ def _dtype(settings: DiffusionSettings, device: torch.device) -> torch.dtype:
 
 def _pipeline(settings: DiffusionSettings, plan: Plan, dtype: torch.dtype) -> Any:  # noqa: ANN401
     """Return diffusers' pipeline, its parts replaced as the settings ask for."""
-    _silence()
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     replaced = {"unet": _unet(settings.unet, plan, dtype)} if settings.unet else {}
     pipeline = getattr(diffusers, plan.checkpoint.pipeline).from_pretrained(
         plan.checkpoint.folder,
-        torch_dtype=dtype,
+        dtype=dtype,
         variant=plan.checkpoint.variant,
         use_safetensors=True,
         local_files_only=True,
@@ -80,7 +81,11 @@ def _unet(path: Path, plan: Plan, dtype: torch.dtype) -> torch.nn.Module:
     folder = path if path.is_dir() else plan.checkpoint.folder / "unet"
     unet: torch.nn.Module = kind.from_config(kind.load_config(folder, local_files_only=True))
     tensors = {name: each for file in plan.unet for name, each in load_file(file).items()}
-    unet.load_state_dict(tensors)
+    try:
+        unet.load_state_dict(tensors)
+    except RuntimeError as error:
+        found = str(error)[:300]  # It lists every weight.
+        raise PhospheneError(f"unet: {path} does not fit {folder}: {found}") from None
     return unet.to(dtype).eval()
 
 
@@ -96,7 +101,7 @@ def _card(settings: DiffusionSettings, pipeline: Any) -> dict[str, str | int | f
         "precision": "half" if pipeline.dtype == torch.float16 else "full",
         "device": pipeline.device.type,
         "diffusers": diffusers.__version__,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }
 
 
@@ -111,11 +116,3 @@ def _said_of(folder: Path) -> Iterator[None]:
         raise PhospheneError(f"the GPU's memory ran out while loading {folder}: {error}") from None
     except Exception as error:
         raise PhospheneError(f"model: {folder} cannot be loaded: {error}") from error
-
-
-def _silence() -> None:
-    """Keep progress bars and advice off the log; errors are raised, not logged."""
-    diffusers.utils.logging.set_verbosity_error()
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()

@@ -1,7 +1,6 @@
 """A LoRA is added to the weights for good: no step is slower for it, and no library is needed."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,8 +8,9 @@ from safetensors.torch import load_file
 
 from phosphene import PhospheneError
 
-PARTS = re.compile(r"(.+)\.(lora_down|lora\.down|lora_A|lora_up|lora\.up|lora_B)(?:\.weight)")
-DOWN = ("lora_down", "lora.down", "lora_A")
+UP = {"lora_down": "lora_up", "lora.down": "lora.up", "lora_A": "lora_B"}
+"""What kohya's scripts, diffusers and peft call a layer's two matrices: the first, the second."""
+DOWN = re.compile(rf"(.+)\.({'|'.join(map(re.escape, UP))})\.weight")
 
 
 @torch.no_grad()
@@ -19,38 +19,39 @@ def add_lora(unet: torch.nn.Module, file: Path) -> None:
 
     Raises ``PhospheneError`` if the file changes anything that the U-Net has not.
     """
-    # Files name a layer as in diffusers or peft, or as kohya's scripts do, with underscores only.
-    layers = {_plain(name): layer for name, layer in unet.named_modules()}
-    tensors = load_file(file)
-    pairs = _pairs(tensors)
-    unknown = [name for name in pairs if _plain(name) not in layers]
-    if unknown or not pairs:
-        raise PhospheneError(
-            f"lora: {file} does not fit this model's U-Net: "
-            f"{len(unknown)} of {len(pairs)} layers are not in it"
-            + (f", among them {unknown[0]}" if unknown else "")
-        )
-    for name, (down, up) in pairs.items():
-        weight = layers[_plain(name)].get_parameter("weight")
-        alpha = float(tensors.get(f"{name}.alpha", down.shape[0]))
-        change = up.flatten(1).float() @ down.flatten(1).float() * alpha / down.shape[0]
+    layers = {
+        _plain(name.removesuffix(".weight")): weight
+        for name, weight in unet.named_parameters()
+        if name.endswith(".weight")
+    }
+    for name, change in _changes(file).items():
+        weight = layers.get(_plain(name))
+        if weight is None:
+            raise _misfit(file, f"the U-Net has no {name}")
         if change.numel() != weight.numel():
-            raise PhospheneError(f"lora: {file} does not fit this model's U-Net: {name} differs")
-        weight += change.reshape(weight.shape).to(weight)
+            raise _misfit(file, f"{name} has {weight.numel()} weights, not {change.numel()}")
+        weight.add_(change.reshape(weight.shape).to(weight))
 
 
-def _pairs(
-    tensors: Mapping[str, torch.Tensor],
-) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Return (down, up) by layer: (rank, n_in, ...) and (n_out, rank, ...)."""
-    downs: dict[str, torch.Tensor] = {}
-    ups: dict[str, torch.Tensor] = {}
-    for key, tensor in tensors.items():
-        if part := PARTS.fullmatch(key):
-            (downs if part[2] in DOWN else ups)[part[1]] = tensor
-    return {name: (downs[name], ups[name]) for name in downs if name in ups}
+def _changes(file: Path) -> dict[str, torch.Tensor]:
+    """Return what is to be added, (n_out, n_in x height x width), by layer."""
+    tensors: dict[str, torch.Tensor] = load_file(file)
+    changes: dict[str, torch.Tensor] = {}
+    for key, found in [(key, DOWN.fullmatch(key)) for key in tensors]:
+        if found and (up := f"{found[1]}.{UP[found[2]]}.weight") in tensors:
+            second, first = (tensors.pop(part).flatten(1).float() for part in (up, key))
+            rank = len(first)
+            alpha = tensors.pop(f"{found[1]}.alpha", torch.tensor(rank))
+            changes[found[1]] = float(alpha) / rank * second @ first
+    if tensors or not changes:
+        raise _misfit(file, f"it holds {next(iter(tensors), 'nothing')}, which is no LoRA's")
+    return changes
 
 
 def _plain(name: str) -> str:
-    """Return one spelling of "unet.mid_block.x" and "lora_unet_mid_block_x"."""
+    """Return one spelling: peft writes ``unet.mid_block.x``, kohya ``lora_unet_mid_block_x``."""
     return re.sub(r"^(lora_unet|unet)_", "", name.replace(".", "_"))
+
+
+def _misfit(file: Path, text: str) -> PhospheneError:
+    return PhospheneError(f"lora: {file} does not fit this model's U-Net: {text}")

@@ -29,14 +29,13 @@ class Plan:
     unet: tuple[Path, ...] = ()
     """Weights that take the place of the checkpoint's."""
     lora: Path | None = None
-    checker: Path | None = None
-    """The safety checker's folder."""
+    checker: tuple[Path, ...] = ()
+    """Weights of the safety checker."""
     checker_name: str = "off"
 
     def needed(self, bytes_each: int, more: Sequence[Path] = ()) -> int:
         """Return bytes of memory for all weights, ``more`` too, and for drawing."""
-        checker = component_weights(self.checker) if self.checker else []
-        files = [*self.checkpoint.files, *self.unet, *checker, *more]
+        files = (*self.checkpoint.files, *self.unet, *self.checker, *more)
         return weights_bytes(files, bytes_each) + activations_bytes(
             self.checkpoint, self.size, bytes_each
         )
@@ -83,27 +82,26 @@ def _unet(path: Path) -> tuple[Path, ...]:
     return (find_weights(path, "unet"),)
 
 
-def _checker(settings: DiffusionSettings, checkpoint: Checkpoint) -> tuple[Path | None, str]:
-    """Return the safety checker's folder, and what provenance says of it."""
+def _checker(settings: DiffusionSettings, checkpoint: Checkpoint) -> tuple[tuple[Path, ...], str]:
+    """Return the safety checker's weights, and what provenance says of it."""
     if not settings.safety_checker:
-        return None, "off"
-    if settings.safety_checker_folder:
-        _check_checker(settings.safety_checker_folder)
-        return settings.safety_checker_folder, settings.safety_checker_folder.resolve().name
+        return (), "off"
+    if folder := settings.safety_checker_folder:
+        return _checker_files(folder), folder.resolve().name
     if not checkpoint.has(SAFETY_CHECKER):
-        return None, "none in the checkpoint"
-    _check_checker(checkpoint.folder / SAFETY_CHECKER)
-    return checkpoint.folder / SAFETY_CHECKER, "of the checkpoint"
+        return (), "none in the checkpoint"
+    return _checker_files(checkpoint.folder / SAFETY_CHECKER), "of the checkpoint"
 
 
-def _check_checker(folder: Path) -> None:
-    preparation = find_preparation(folder)
-    if not (component_weights(folder) and (folder / "config.json").is_file() and preparation):
+def _checker_files(folder: Path) -> tuple[Path, ...]:
+    files = component_weights(folder) or component_weights(folder, "fp16")
+    if not (files and (folder / "config.json").is_file() and find_preparation(folder)):
         raise PhospheneError(
             f"safety_checker: {folder} must hold config.json, model.safetensors and "
             f"{PREPARATION}, as https://huggingface.co/CompVis/stable-diffusion-safety-checker "
             "does; download it and give its folder as safety_checker_folder"
         )
+    return tuple(files)
 
 
 def find_preparation(folder: Path) -> Path | None:

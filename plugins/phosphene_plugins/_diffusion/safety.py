@@ -1,5 +1,6 @@
 """The safety checker: pictures that it objects to are not shown."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,17 @@ from phosphene_plugins._diffusion.plan import find_preparation
 class SafetyChecker:
     """Stable Diffusion's own, which compares a picture with concepts in the space of CLIP."""
 
-    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, files: Sequence[Path], device: torch.device, dtype: torch.dtype) -> None:
+        folder = files[0].parent
         self._prepare: Any = CLIPImageProcessorPil.from_pretrained(
             find_preparation(folder), local_files_only=True
         )
         self._model: Any = StableDiffusionSafetyChecker.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, local_files_only=True
+            folder,
+            dtype=dtype,
+            variant="fp16" if ".fp16" in files[0].name else None,
+            use_safetensors=True,
+            local_files_only=True,
         ).to(device)
         self._device, self._dtype = device, dtype
 
