@@ -17,7 +17,8 @@ class Evidence:
     With a threshold it is a sequential test with as many hypotheses as classes: the first one
     whose posterior reaches the threshold is decided for (Baum and Veeravalli, IEEE Trans. Inf.
     Theory 40:1994 (1994)); after ``repetitions`` without one there is no decision. Without a
-    threshold the likeliest class after all ``repetitions`` is it.
+    threshold the likeliest class after all ``repetitions`` is it, or none if several are equally
+    likely: a decoder that knows nothing shall not seem to mean the first class.
     """
 
     def __init__(self, classes: Sequence[str], threshold: float | None, repetitions: int) -> None:
@@ -42,15 +43,18 @@ class Evidence:
         if lacking := [wnid for wnid in self._classes if wnid not in known]:
             raise PhospheneError(f"the decoder does not know the classes {', '.join(lacking)}")
         of = dict(zip(known, probabilities, strict=True))
-        self._logs += np.log([max(of[wnid], FLOOR) for wnid in self._classes])
+        # In this order a NaN becomes the floor as well.
+        self._logs += np.log([max(FLOOR, of[wnid]) for wnid in self._classes])
         self.n += 1
         return self._verdict()
 
     def _verdict(self) -> Verdict | None:
         posterior = self.posterior
-        best = int(np.argmax(posterior))
+        highest = max(posterior)
         last = self.n >= self._repetitions
-        decided = last if self._threshold is None else posterior[best] >= self._threshold
+        enough = last if self._threshold is None else highest >= self._threshold
+        decided = enough and posterior.count(highest) == 1
         if not (decided or last):
             return None
-        return Verdict(self._classes[best] if decided else "", self.n, posterior)
+        wnid = self._classes[posterior.index(highest)] if decided else ""
+        return Verdict(wnid, self.n, posterior)

@@ -45,6 +45,10 @@ class Painter:
         self._safety_checker = safety_checker
         self._negative_prompt = settings.negative_prompt or None
         self._guided = settings.guidance > 1 and not pipeline.unet.config.time_cond_proj_dim
+        if self._negative_prompt and not self._guided:
+            raise PhospheneError(
+                "negative_prompt has no effect: guidance is an input of this model's U-Net"
+            )
         self._options = {
             "num_inference_steps": settings.steps,
             "guidance_scale": settings.guidance,

@@ -1,1 +1,0 @@
-"""``ip-adapter``: a picture from an image embedding."""
