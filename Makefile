@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export LSLAPICFG := $(CURDIR)/tests/lsl_api.cfg
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test lint benchmark benchmark-generation clean
 
 demo: $(VENV)/networks
 	$(BIN)/phosphene demo
@@ -19,6 +19,10 @@ test: system-packages $(VENV)/dev
 
 benchmark: $(VENV)/core
 	$(BIN)/python benchmarks/session.py
+
+# Pictures: latency beside plain diffusers, where there is a GPU.
+benchmark-generation: $(VENV)/dev
+	$(BIN)/python benchmarks/generation.py
 
 # The core, enough for the demo.
 $(VENV)/core: pyproject.toml constraints.txt
