@@ -326,6 +326,11 @@ def test_other_weights_for_the_unet_come_from_a_file_or_a_folder(
     save_file(tensors, changed, {"format": "pt"})
     from_file = draw(tiny_sd, unet=str(changed))
     assert from_file.provenance["unet"] == changed.name
+    (tmp_path / "one").mkdir()
+    shutil.copy(changed, tmp_path / "one")
+    np.testing.assert_array_equal(
+        draw(tiny_sd, unet=str(tmp_path / "one")).pixels, from_file.pixels
+    )
     assert not np.array_equal(from_file.pixels, draw(tiny_sd).pixels)
 
     whole = tmp_path / "unet"
@@ -333,6 +338,18 @@ def test_other_weights_for_the_unet_come_from_a_file_or_a_folder(
     shutil.copy(changed, whole / "diffusion_pytorch_model.safetensors")
     unet.unlink()  # Those of the checkpoint are not needed any more.
     np.testing.assert_array_equal(draw(bare, unet=str(whole)).pixels, from_file.pixels)
+
+
+def test_a_consistency_model_takes_guidance_as_an_input(tiny_sd: Path, tmp_path: Path) -> None:
+    kind = diffusers.UNet2DConditionModel
+    unet = kind.from_config(kind.load_config(tiny_sd / "unet"), time_cond_proj_dim=8)
+    folder = copied(tiny_sd, tmp_path)
+    edit(folder / "model_index.json", _class_name="LatentConsistencyModelPipeline")
+    unet.save_pretrained(folder / "unet")
+    weak, strong = (draw(folder, scheduler="lcm", guidance=guidance) for guidance in (2, 8))
+    assert not np.array_equal(weak.pixels, strong.pixels)
+    with pytest.raises(PhospheneError, match="negative_prompt has no effect"):
+        draw(folder, scheduler="lcm", negative_prompt="blur")
 
 
 KOHYA = ("lora_unet_{}.lora_down.weight", "lora_unet_{}.lora_up.weight", "lora_unet_{}.alpha")

@@ -78,7 +78,7 @@ def _pipeline(settings: DiffusionSettings, plan: Plan, dtype: torch.dtype) -> An
 def _unet(path: Path, plan: Plan, dtype: torch.dtype) -> torch.nn.Module:
     """Return a U-Net with other weights; a file's are for the checkpoint's own architecture."""
     kind = diffusers.UNet2DConditionModel
-    folder = path if path.is_dir() else plan.checkpoint.folder / "unet"
+    folder = path if (path / "config.json").is_file() else plan.checkpoint.folder / "unet"
     unet: torch.nn.Module = kind.from_config(kind.load_config(folder, local_files_only=True))
     tensors = {name: each for file in plan.unet for name, each in load_file(file).items()}
     try:
