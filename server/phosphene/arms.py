@@ -32,7 +32,7 @@ class Donors:
     A shuffle of the very block that is running would need decodings that do not exist yet. So it
     is the last complete block with true feedback, shuffled: the same classes as often, the same
     repetitions, no relation to what is seen now. Before there is one, trials that were simulated
-    from cross-validated decodings stand in for it.
+    from decodings of the recording stand in for it.
     """
 
     def __init__(self, classes: Sequence[str], repetitions: int, seed: int) -> None:

@@ -49,9 +49,11 @@ class Evidence:
         return self._verdict()
 
     def _verdict(self) -> Verdict | None:
+        last = self.n >= self._repetitions
+        if self._threshold is None and not last:
+            return None
         posterior = self.posterior
         highest = max(posterior)
-        last = self.n >= self._repetitions
         enough = last if self._threshold is None else highest >= self._threshold
         decided = enough and posterior.count(highest) == 1
         if not (decided or last):

@@ -189,9 +189,10 @@ class FeedbackDesk(Desk):
             blocks = {**self._plan.blocks, "feedback": feedback.blocks_of(prospect.classes)}
             self._plan = replace(self._plan, blocks=blocks)
         blocks_ahead = self._plan.blocks["feedback"]
-        self._out += conductor.prepare(
-            _classes(blocks_ahead), prospect.repetitions, prospect.donors
-        )
+        classes = _classes(blocks_ahead)
+        if set(classes) == set(prospect.classes):  # The donors' posteriors have this order.
+            classes = list(prospect.classes)
+        self._out += conductor.prepare(classes, prospect.repetitions, prospect.donors)
         rehearsal = bool(prospect.refusal) and not feedback.settings.override_gate
         arms = assign(len(blocks_ahead), feedback.settings.sham, feedback.seed)
         if rehearsal:

@@ -455,7 +455,7 @@ class Assess(_Message, frozen=True):
 
 
 class Prospect(_Message, frozen=True):
-    """What feedback can be expected to get right, from cross-validated decodings."""
+    """What feedback can be expected to get right, from decodings of trials not trained on."""
 
     classes: tuple[str, ...]
     """wnids that feedback should use."""

@@ -8,6 +8,7 @@ import pytest
 from phosphene.dataset.study import SessionFolder
 from phosphene.dataset.xdf import read_segment
 from phosphene.errors import PhospheneError
+from phosphene.feedback_table import read_trials
 from phosphene.launch import run_virtual
 from phosphene.messages import Message, Progress, Status
 from phosphene.registry import load_registry
@@ -82,7 +83,9 @@ def test_the_loop_closes_and_watchers_see_it(
     pictures = [onset for onset in onsets if onset.event == "picture"]
     assert len(pictures) == 4
     assert all(picture.wnid for picture in pictures)
-    assert len(list(session.pictures.glob("*.png"))) == 4
+    pictures = [trial.picture for trial in read_trials(session.feedback_file)]
+    assert len(set(pictures)) == 4
+    assert all((session.pictures / f"{picture}.png").exists() for picture in pictures)
 
 
 def test_the_same_seed_gives_the_same_samples_events_and_decodings(

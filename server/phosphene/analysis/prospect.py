@@ -1,8 +1,9 @@
 """What feedback can be expected to get right, found out before a subject is told anything."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from phosphene.analysis import metrics
-from phosphene.analysis.evaluation import current_evaluation, read_evaluation
-from phosphene.analysis.metrics import CONFOUNDED, Accuracy
-from phosphene.analysis.predictions import Predictions, read_predictions
+from phosphene.analysis.forward import forward_of_bundle, forward_of_session
+from phosphene.analysis.metrics import Accuracy
+from phosphene.analysis.predictions import Predictions
+from phosphene.analysis.separability import best_classes
 from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
-from phosphene.evidence import FLOOR, Evidence
+from phosphene.evidence import Evidence
 from phosphene.interfaces import Context
 from phosphene.messages import Prospect, Verdict
 from phosphene.plan import feedback_blocks
@@ -23,9 +25,12 @@ from phosphene.registry import Registry
 from phosphene.settings import Settings
 
 Simulated = tuple[str, Verdict]
-"""The class that was shown, and what the evidence came to."""
-EXACT = 3
-"""Classes up to which every set of them is compared; larger ones grow from the best of these."""
+"""The class of a trial's decodings, and what the evidence came to."""
+FEWEST = 6
+"""Decided trials below which nothing is claimed. Two classes need as many in any case; of 40
+classes two lucky ones would do."""
+N_GROUPINGS = 21
+"""Random ways of making trials of decodings, of which the middle one is taken; odd."""
 
 
 @dataclass(frozen=True)
@@ -47,56 +52,61 @@ def assess(
 ) -> Prospect:
     """Return what feedback with a bundle can be expected to get right.
 
-    It rests on the cross-validated decodings of the session that trained the bundle; those of
-    this session are made if they are not there. What cannot be known is a refusal, not an error.
+    It rests on decodings of the recording that trained the bundle: see ``forward``. Those of this
+    session are made if they are not there; those of an earlier one lie beside its bundle. What
+    cannot be known is a refusal, not an error.
     """
     loop = settings.closed_loop
     trials = [t for block in feedback_blocks(settings, context) for t in block.trials]
     planned = tuple(dict.fromkeys(trial.wnid for trial in trials))
     repetitions = max(len(trial.images) for trial in trials)
+    own = bundle.resolve().is_relative_to(folder.derivatives.resolve())
     try:
-        predictions, label = _cross_validated(folder, registry, context, bundle)
+        if own:
+            predictions, label = forward_of_session(folder, settings, registry, context)
+        else:
+            predictions, label = forward_of_bundle(bundle)
     except PhospheneError as error:
-        return _nothing_known(planned, repetitions, str(error))
-    candidates = predictions.classes if loop.classes else planned
-    rule = Rule(candidates, loop.classes, loop.threshold, repetitions)
+        return _unknown(planned, repetitions, str(error))
+    known = tuple(wnid for wnid in predictions.classes if wnid in context.stimuli.classes)
+    rule = Rule(known if loop.classes else planned, loop.classes, loop.threshold, repetitions)
     return prospect(predictions, rule, context.seed, label)
 
 
 def prospect(predictions: Predictions, rule: Rule, seed: int, label: str = "") -> Prospect:
-    """Return what feedback would have got right on cross-validated decodings.
+    """Return what feedback would have got right on decodings of trials not trained on.
 
-    Trials are simulated: decodings of one class and one fold, in random order by ``seed``, no
-    decoding used twice, are fed to the evidence as they would be live. Each class gets as many
-    trials in a fold, so that guessing is right in one of as many as there are classes. If the
-    classes are chosen, those of a fold's trials are chosen on the other folds: classes that look
-    separable by chance are not tested on the decodings that made them look so. The set for
-    feedback is then chosen on all of them. True feedback is refused unless the lower end of the
-    95 % interval of the accuracy among decided trials exceeds chance.
+    Trials are simulated: decodings of one class and one fold, which are one decoder's, in random
+    order, no decoding used twice, are fed to the evidence as they would be live. Each class of a
+    fold gets as many trials. If classes are chosen, those of a fold's trials are chosen on the
+    folds before it, which come in the order of the trials, so that no set is tested on what made
+    it look separable; the first fold then only chooses. The set for feedback is chosen on all.
+
+    True feedback is refused unless the lower end of the exact 95 % interval of the accuracy among
+    decided trials exceeds chance. Chance is one in as many as there are classes, also if the
+    decided trials are not of every class as often: whatever does not depend on the EEG, the choice
+    of when to decide included, is right that often.
+
+    Which decodings make up a trial is a matter of luck: of ``N_GROUPINGS`` ways the one counts
+    that has the middle lower end. A median of tests that depend on each other in whatever way is
+    wrong at most twice as often as one of them (Rueger, Metrika 25:171 (1978)), here 5 %; in
+    simulations it is wrong less often than one, because extremes do not count.
     """
-    lacking = [wnid for wnid in rule.candidates if wnid not in predictions.classes]
-    n_chosen = rule.n_classes or len(rule.candidates)
-    if lacking or not 2 <= n_chosen <= len(rule.candidates):
-        return _nothing_known(
-            rule.candidates,
-            rule.repetitions,
-            f"{n_chosen} of the classes {', '.join(rule.candidates)} are wanted; the decoder was "
-            f"tested on {', '.join(predictions.classes)}",
-        )
+    if problem := _problem(predictions, rule):
+        return _unknown(rule.candidates, rule.repetitions, problem)
     tested = _Tested(predictions, rule, seed)
-    simulated: list[Simulated] = []
-    for fold in tested.folds:
-        elsewhere = [other for other in tested.folds if other != fold] or [fold]
-        simulated += tested.simulate(fold, tested.choose(elsewhere))
     classes = tested.choose(tested.folds)
-    if not simulated:
-        return _nothing_known(
-            classes,
-            rule.repetitions,
-            f"no run has {rule.repetitions} decodings of each of its classes",
-        )
-    donors = [verdict for fold in tested.folds for _, verdict in tested.simulate(fold, classes)]
-    return _judged(simulated, classes, rule.repetitions, label, tested.shuffled(donors))
+    groupings = tested.groupings()
+    if not groupings[0]:
+        return _unknown(classes, rule.repetitions, _too_few(rule, tested.folds))
+    found = structs.replace(
+        _middle(groupings, 1 / len(classes)),
+        classes=classes,
+        repetitions=rule.repetitions,
+        label=label,
+        donors=tested.donors(classes),
+    )
+    return structs.replace(found, refusal=_refusal(found))
 
 
 def expected(found: Prospect) -> Accuracy | None:
@@ -107,125 +117,125 @@ def expected(found: Prospect) -> Accuracy | None:
 
 
 class _Tested:
-    """Cross-validated decodings, by fold and class."""
+    """Decodings of trials not trained on, by fold and class."""
 
     def __init__(self, predictions: Predictions, rule: Rule, seed: int) -> None:
-        self._known = predictions.classes
-        self._probabilities = predictions.probabilities
-        self._logs = np.log(np.maximum(predictions.probabilities, FLOOR))
-        self._wnids = np.array(predictions.wnids)
-        self._fold = np.array(predictions.folds)
+        self._predictions = predictions
         self._rule = rule
         self._rng = np.random.default_rng((seed, *b"prospect"))
         self.folds = list(dict.fromkeys(predictions.folds))
+        self._rows: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for row, key in enumerate(zip(predictions.folds, predictions.wnids, strict=True)):
+            self._rows[key].append(row)
 
     def choose(self, folds: Sequence[str]) -> tuple[str, ...]:
-        """Return the classes that are told apart best in some folds, or all if none are chosen.
+        """Return the classes that are told apart best in some folds, or all if none are chosen."""
+        rule = self._rule
+        if rule.n_classes is None:
+            return rule.candidates
+        return best_classes(self._predictions, folds, rule.candidates, rule.n_classes)
 
-        That is the set with the highest mean area under the ROC curve over its pairs, of the log
-        odds between the two classes of a pair.
-        """
-        if self._rule.n_classes is None:
-            return self._rule.candidates
-        names = sorted(self._rule.candidates)
-        separability = self._separability(names, np.isin(self._fold, folds))
-        return tuple(names[index] for index in _best_set(separability, self._rule.n_classes))
+    def groupings(self) -> list[list[Simulated]]:
+        """Return the trials that test the rule, made of the decodings in several ways."""
+        first = 0 if self._rule.n_classes is None else 1
+        sets = {
+            fold: self.choose(self.folds[:number])
+            for number, fold in enumerate(self.folds)
+            if number >= first
+        }
+        # Every way is the same where a decoding is a trial.
+        n_ways = N_GROUPINGS if self._rule.repetitions > 1 else 1
+        return [
+            list(chain.from_iterable(self._simulate(fold, of) for fold, of in sets.items()))
+            for _ in range(n_ways)
+        ]
 
-    def shuffled(self, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
-        """Return verdicts in random order."""
-        return tuple(verdicts[index] for index in self._rng.permutation(len(verdicts)))
+    def donors(self, classes: tuple[str, ...]) -> tuple[Verdict, ...]:
+        """Return the verdicts of trials of every fold, in random order."""
+        found = [of for fold in self.folds for _, of in self._simulate(fold, classes)]
+        return tuple(found[index] for index in self._rng.permutation(len(found)))
 
-    def simulate(self, fold: str, classes: Sequence[str]) -> list[Simulated]:
-        """Return the trials that the decodings of a fold suffice for."""
-        rows = {wnid: self._rows(fold, wnid) for wnid in classes}
-        n_trials = min(len(each) for each in rows.values()) // self._rule.repetitions
+    def _simulate(self, fold: str, classes: tuple[str, ...]) -> list[Simulated]:
+        """Return the trials that the decodings of a fold suffice for, as many of each class."""
+        length = self._rule.repetitions
+        n_trials = min(len(self._rows[fold, wnid]) for wnid in classes) // length
         return [
             (wnid, self._verdict(part, classes))
             for wnid in classes
-            for part in np.split(rows[wnid][: n_trials * self._rule.repetitions], n_trials or 1)
-            if len(part)
+            for part in self._drawn(fold, wnid)[: n_trials * length].reshape(n_trials, length)
         ]
 
-    def _rows(self, fold: str, wnid: str) -> NDArray[np.intp]:
-        return self._rng.permutation(np.flatnonzero((self._fold == fold) & (self._wnids == wnid)))
+    def _drawn(self, fold: str, wnid: str) -> NDArray[np.intp]:
+        return self._rng.permutation(np.array(self._rows[fold, wnid], np.intp))
 
-    def _verdict(self, rows: NDArray[np.intp], classes: Sequence[str]) -> Verdict:
+    def _verdict(self, rows: NDArray[np.intp], classes: tuple[str, ...]) -> Verdict:
         evidence = Evidence(classes, self._rule.threshold, self._rule.repetitions)
-        verdicts = (evidence.add(self._known, self._probabilities[row].tolist()) for row in rows)
+        known, probabilities = self._predictions.classes, self._predictions.probabilities
+        verdicts = (evidence.add(known, probabilities[row].tolist()) for row in rows)
         return next(verdict for verdict in verdicts if verdict)
 
-    def _separability(self, names: Sequence[str], used: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return the area under the ROC curve for each pair of classes, symmetric."""
-        found = np.full((len(names), len(names)), 0.5)
-        rows = [np.flatnonzero(used & (self._wnids == wnid)) for wnid in names]
-        column = [self._known.index(wnid) for wnid in names]
-        for one, other in combinations(range(len(names)), 2):
-            odds = self._logs[:, column[one]] - self._logs[:, column[other]]
-            found[one, other] = found[other, one] = _area(odds[rows[one]], odds[rows[other]])
-        return found
+
+def _middle(groupings: Sequence[Sequence[Simulated]], chance: float) -> Prospect:
+    """Return the numbers of the grouping that has the middle lower end."""
+    counts = [_count(simulated) for simulated in groupings]
+    ends = {each: _interval(*each, chance) for each in set(counts)}
+    n_correct, n_decided = middle = sorted(counts, key=lambda each: ends[each])[len(counts) // 2]
+    low, high = ends[middle]
+    return Prospect((), 0, n_decided, n_correct, len(groupings[0]), chance, low, high)
 
 
-def _area(higher: NDArray[np.float64], lower: NDArray[np.float64]) -> float:
-    """Return how often the first exceeds the second: the area under the ROC curve."""
-    if not (len(higher) and len(lower)):
-        return 0.5
-    below = np.searchsorted(np.sort(lower), higher, side="left")
-    not_above = np.searchsorted(np.sort(lower), higher, side="right")
-    return float((below + not_above).mean() / (2 * len(lower)))
+def _count(simulated: Sequence[Simulated]) -> tuple[int, int]:
+    """Return how many trials were decided rightly, and how many at all."""
+    decided = [wnid == verdict.wnid for wnid, verdict in simulated if verdict.wnid]
+    return sum(decided), len(decided)
 
 
-def _best_set(separability: NDArray[np.float64], size: int) -> tuple[int, ...]:
-    """Return the set of classes with the highest mean separability over its pairs."""
-
-    def mean(chosen: tuple[int, ...]) -> float:
-        inner = separability[np.ix_(chosen, chosen)]
-        return float(inner[np.triu_indices(len(chosen), 1)].mean())
-
-    n = len(separability)
-    best = max(combinations(range(n), min(size, EXACT)), key=mean)
-    while len(best) < size:
-        grown = (tuple(sorted((*best, each))) for each in range(n) if each not in best)
-        best = max(grown, key=mean)
-    return best
+def _interval(n_correct: int, n_decided: int, chance: float) -> tuple[float, float]:
+    if not n_decided:
+        return 0.0, 1.0
+    found = metrics.accuracy(n_correct, n_decided, chance)
+    return found.low, found.high
 
 
-def _judged(
-    simulated: Sequence[Simulated],
-    classes: tuple[str, ...],
-    repetitions: int,
-    label: str,
-    donors: tuple[Verdict, ...],
-) -> Prospect:
-    decided = [(wnid, verdict) for wnid, verdict in simulated if verdict.wnid]
-    n_correct = sum(wnid == verdict.wnid for wnid, verdict in decided)
-    chance = 1 / len(classes)
-    low, high = 0.0, 1.0
-    if decided:
-        accuracy = metrics.accuracy(n_correct, len(decided), chance)
-        low, high = accuracy.low, accuracy.high
-    found = Prospect(
-        classes,
-        repetitions,
-        len(decided),
-        n_correct,
-        len(simulated),
-        chance,
-        low,
-        high,
-        label=label,
-        donors=donors,
+def _problem(predictions: Predictions, rule: Rule) -> str:
+    """Return why nothing can be known, in words."""
+    lacking = [wnid for wnid in rule.candidates if wnid not in predictions.classes]
+    if lacking:
+        return (
+            f"feedback is to show {', '.join(lacking)}; the decoder was tested on "
+            f"{', '.join(predictions.classes)}"
+        )
+    wanted = len(rule.candidates) if rule.n_classes is None else rule.n_classes
+    if not 2 <= wanted <= len(rule.candidates):
+        return (
+            f"feedback is to have {wanted} of {len(rule.candidates)} classes; it needs two or "
+            "more, and no more than there are"
+        )
+    return ""
+
+
+def _too_few(rule: Rule, folds: Sequence[str]) -> str:
+    if rule.n_classes is not None and len(folds) < 2:
+        return (
+            "classes are chosen on one part of the recording and tested on a later one, and only "
+            "one could be decoded; record more runs or blocks, or let the paradigm name the classes"
+        )
+    return (
+        f"no tested part of the recording has {rule.repetitions} decodings of each class to make a "
+        "trial of; record more, or plan fewer repetitions"
     )
-    return structs.replace(found, refusal=_refusal(found))
 
 
 def _refusal(found: Prospect) -> str:
     accuracy = expected(found)
     shown = f"{found.n_decided} of {found.n_trials} simulated trials were decided"
     if accuracy is None:
-        return f"none of {found.n_trials} simulated trials was decided"
+        return f"none of {found.n_trials} simulated trials was decided; lower the threshold"
     if found.label:
         return f"{shown}, {accuracy}"
-    if found.low > found.chance:
+    if found.n_decided < FEWEST:
+        return f"{shown}, {accuracy}: nothing is claimed on fewer than {FEWEST}; record more"
+    if accuracy.above_chance:
         return ""
     return (
         f"{shown}, {accuracy}: chance is not ruled out; more repetitions, fewer classes or a "
@@ -233,28 +243,7 @@ def _refusal(found: Prospect) -> str:
     )
 
 
-def _nothing_known(classes: Sequence[str], repetitions: int, why: str) -> Prospect:
+def _unknown(classes: Sequence[str], repetitions: int, why: str) -> Prospect:
     return Prospect(
         tuple(classes), repetitions, 0, 0, 0, 1 / max(1, len(classes)), 0.0, 1.0, refusal=why
     )
-
-
-def _cross_validated(
-    folder: SessionFolder, registry: Registry, context: Context, bundle: Path
-) -> tuple[Predictions, str]:
-    """Return the decodings that a bundle is judged by, and the label of their design."""
-    if folder.segments("record"):
-        found = current_evaluation(folder, registry, context)
-        home = folder.derivatives
-    else:
-        home = bundle.resolve().parents[1]
-        found = read_evaluation(home / folder.evaluation_file.name)
-    if found.cross_validation is None:
-        raise PhospheneError(f"the recording was not cross-validated: {found.problem}")
-    predictions = read_predictions(home / "predictions.tsv")
-    if predictions is None:
-        raise PhospheneError(
-            f"no cross-validated decodings in {home}; phosphene evaluate SESSION makes them"
-        )
-    nested = found.cross_validation.nested
-    return predictions, CONFOUNDED if nested else found.cross_validation.label

@@ -15,6 +15,7 @@ from phosphene.cli.demo import demo
 from phosphene.cli.evaluate import evaluate
 from phosphene.cli.gallery import gallery
 from phosphene.cli.pictures import evaluate_pictures
+from phosphene.cli.prospect import prospect
 from phosphene.cli.report import report
 from phosphene.cli.run import run
 from phosphene.cli.server import server
@@ -38,6 +39,7 @@ app.command()(control.stop)
 app.command()(train)
 app.command()(evaluate)
 app.command()(evaluate_pictures)
+app.command()(prospect)
 app.command()(report)
 app.command()(gallery)
 app.add_typer(config.app, name="config")
