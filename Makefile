@@ -10,6 +10,8 @@ export LSLAPICFG := $(CURDIR)/tests/lsl_api.cfg
 demo: $(VENV)/networks
 	$(BIN)/phosphene demo
 
+# One thread a process: the processes of a session share the cores.
+test: export OMP_NUM_THREADS := 1
 test: system-packages $(VENV)/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

@@ -20,12 +20,12 @@ from phosphene.states import State
 SESSION = """
 format: 1
 protocol: [record, train, feedback, report]
-stimuli: {standin: {classes: 5, images: 30, gallery: 3, size: 32}}
+stimuli: {standin: {classes: 5, images: 32, gallery: 3, size: 32}}
 acquisition: {simulated: {channels: 16, sfreq: 250, strength: 0.8}}
 preprocessing: paper
 decoder: power-lr
 generator: retrieval
-paradigm: {interleaved: {runs: 3, blocks: 4, duration: 0.5, pause: 1, cue: 0.5}}
+paradigm: {interleaved: {runs: 4, blocks: 8, duration: 0.5, pause: 1, cue: 0.5}}
 feedback:
   feedback: {runs: 2, blocks: 2, trials: 6, repetitions: 3, gap: 0.5, pause: 1, cue: 0.5}
 screen: {kind: headless, refresh_rate: 60}

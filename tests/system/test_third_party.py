@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from phosphene.feedback_table import read_trials
+
 REPOSITORY = Path(__file__).parents[2]
 PLUGIN = REPOSITORY / "tests" / "third_party" / "phosphene-nearest-mean"
 
@@ -72,5 +74,6 @@ def test_a_third_party_decoder_is_listed_checked_trained_and_used_in_feedback(
     assert list(json.loads(bundle.read_text())["decoder"]) == ["nearest-mean"]
     decodings = (derivatives / "decodings.tsv").read_text().splitlines()
     assert len(decodings) == 1 + 8
-    pictures = list((derivatives / "pictures").glob("*.png"))
-    assert len(pictures) == 8
+    shown = [trial.picture for trial in read_trials(derivatives / "feedback.tsv")]
+    assert len(shown) == 8
+    assert all((derivatives / "pictures" / f"{picture}.png").exists() for picture in shown)
