@@ -40,7 +40,7 @@ $(VENV)/networks: $(VENV)/core
 
 # Everything the tests use: amplifier, screen, validators.
 $(VENV)/dev: $(VENV)/core
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lsl,screen,clip,riemann,braindecode,diffusion]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lsl,screen,clip,riemann,braindecode,diffusion,parallel]' --group dev
 	touch $@
 
 # A screen that is not there and the libraries that draw on it; elsewhere than on Debian, or

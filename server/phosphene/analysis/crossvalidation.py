@@ -1,32 +1,19 @@
 """How well a decoder does on trials that it has not seen, told together with what that is worth."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from phosphene.analysis import metrics
+from phosphene.analysis.folding import Pipeline, Tested, tested
 from phosphene.analysis.metrics import CONFOUNDED, Accuracy
 from phosphene.analysis.predictions import Predictions, aligned
 from phosphene.analysis.splits import Fold, default_split, is_nested, make_folds
 from phosphene.choice import Chosen, plain
 from phosphene.errors import PhospheneError
 from phosphene.interfaces import Context, DecoderConfig, TrainingSet
-from phosphene.signals import Epochs
-
-
-class Pipeline(Protocol):
-    """The epoch steps of a session, which are fitted again for every fold."""
-
-    def fit(self, epochs: Epochs) -> Epochs:
-        """Fit on raw training epochs; return them transformed."""
-        ...
-
-    def transform(self, epochs: Epochs) -> Epochs:
-        """Return raw epochs transformed."""
-        ...
 
 
 class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,19 +78,19 @@ def predict(
     folds: Sequence[Fold],
 ) -> Predictions:
     """Return the probabilities of every tested trial, in the order of the trials."""
-    tested: list[tuple[tuple[str, ...], NDArray[np.floating]]] = []
+    found: list[Tested] = []
     for number, fold in enumerate(folds):
         name = f"testing {fold.name}"
         part = context.part(number / len(folds), (number + 1) / len(folds), name)
         part.progress(0.0, "")
-        tested.append(_test(training_set, pipeline, decoder, part, fold))
+        found.append(tested(training_set, pipeline, decoder, part, fold))
     context.progress(1.0, "tested")
     # A decoder may know classes that no trial showed.
-    classes = tuple(sorted({*training_set.classes}.union(*(known for known, _ in tested))))
+    classes = tuple(sorted({*training_set.classes}.union(*(each.classes for each in found))))
     probabilities = np.full((len(training_set.trials), len(classes)), np.nan)
     tested_in = [""] * len(training_set.trials)
-    for fold, (known, found) in zip(folds, tested, strict=True):
-        probabilities[fold.test] = aligned(found, known, classes)
+    for fold, each in zip(folds, found, strict=True):
+        probabilities[fold.test] = aligned(each.probabilities, each.classes, classes)
         for index in fold.test:
             tested_in[index] = fold.name
     return Predictions(training_set.trials, tested_in, classes, probabilities)
@@ -159,16 +146,3 @@ def describe_origin(evaluation: Evaluation) -> str:
 def _in_order(found: dict[str, Accuracy]) -> dict[str, Accuracy]:
     """Return run 9 before run 10."""
     return {name: found[name] for name in sorted(found, key=lambda name: (len(name), name))}
-
-
-def _test(
-    training_set: TrainingSet,
-    pipeline: Pipeline,
-    config: DecoderConfig,
-    context: Context,
-    fold: Fold,
-) -> tuple[tuple[str, ...], NDArray[np.floating]]:
-    train, test = training_set.select(fold.train), training_set.select(fold.test)
-    seen = TrainingSet(pipeline.fit(train.epochs), train.trials, train.stimuli)
-    decoder = config.fit(seen, context)
-    return decoder.classes, decoder.decode(pipeline.transform(test.epochs)).probabilities
