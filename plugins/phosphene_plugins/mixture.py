@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from phosphene import Context, Decoding, Generator, GeneratorConfig, Picture, hookimpl
+from phosphene_plugins._diffusion.opening import open_painter
 from phosphene_plugins._diffusion.settings import DiffusionSettings
 from phosphene_plugins._distillation.settings import at_least
 
@@ -38,7 +39,7 @@ class Mixture:
 
     def __init__(self, config: MixtureConfig, context: Context) -> None:
         self._top = config.top
-        self._painter = config.painter(context)
+        self._painter = open_painter(config, context)
         self._prompts = self._painter.class_prompts(config.prompt, context.stimuli)
         self._painter.warm_up(self._prompts.first, context.progress)
 

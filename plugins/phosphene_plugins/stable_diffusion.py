@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from phosphene import Context, Decoding, Generator, GeneratorConfig, Picture, hookimpl
+from phosphene_plugins._diffusion.opening import open_painter
 from phosphene_plugins._diffusion.settings import DiffusionSettings
 
 
@@ -28,7 +29,7 @@ class StableDiffusion:
     """Fresh noise by seed, drawn into a picture of the likeliest class."""
 
     def __init__(self, config: StableDiffusionConfig, context: Context) -> None:
-        self._painter = config.painter(context)
+        self._painter = open_painter(config, context)
         self._prompts = self._painter.class_prompts(config.prompt, context.stimuli)
         self._painter.warm_up(self._prompts.first, context.progress)
 

@@ -1,15 +1,12 @@
 """What a session file can set of diffusion; imported at discovery, so it imports no torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from phosphene import Context, GeneratorConfig
+from phosphene import GeneratorConfig
 from phosphene_plugins._diffusion.prompts import check_template
-from phosphene_plugins._distillation.settings import between, need
-
-if TYPE_CHECKING:
-    from phosphene_plugins._diffusion.painter import Painter
+from phosphene_plugins._distillation.settings import between
 
 Scheduler = Literal[
     "ddim", "dpm++", "dpm++-karras", "euler", "euler-a", "euler-trailing", "lcm", "pndm", "unipc"
@@ -71,16 +68,6 @@ class DiffusionSettings(GeneratorConfig, frozen=True, kw_only=True):
             raise ValueError(f"negative_prompt takes guidance above 1; found {self.guidance:g}")
         if self.safety_checker_folder and not self.safety_checker:
             raise ValueError("safety_checker_folder is of no use with safety_checker: false")
-
-    def painter(self, context: Context, more: Sequence[Path] = ()) -> "Painter":
-        """Return the model on its device, not yet warmed up; ``more`` files will follow it there.
-
-        Raises ``PhospheneError`` that says what is missing, or that memory is too small.
-        """
-        need("diffusion", "accelerate", "diffusers", "safetensors", "torch", "transformers")
-        from phosphene_plugins._diffusion.loading import load
-
-        return load(self, context, more)
 
 
 def largest_size() -> int:
