@@ -1,5 +1,8 @@
 """The settings of closed-loop feedback: what may be claimed, what is prepared, how fast it is."""
 
+import re
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -11,6 +14,9 @@ from phosphene.registry import Registry
 from phosphene.session_file import Section
 
 Fraction = Annotated[float, Meta(gt=0, le=1)]
+
+_ENDPOINT = re.compile(r"tcp://(?P<host>\*|[A-Za-z0-9._-]+):(?P<port>\d+)")
+MAX_PORT = 65535
 
 DEBRIEF = (
     "In part of this session the pictures you saw were not answers to your own brain activity but "
@@ -78,9 +84,29 @@ def read_worker(value: object, registry: Registry, at: Section) -> WorkerSetting
     """Return what the section ``worker`` says."""
     if not (isinstance(value, dict) and value.keys() == {"bind", "generator"}):
         raise FieldError((), f"expected 'bind' and 'generator', found {value!r}")
-    bind = value["bind"]
-    if not (isinstance(bind, str) and bind.startswith("tcp://")):
-        raise FieldError(("bind",), f"expected tcp://ADDRESS:PORT, found {bind!r}")
+    try:
+        bind = checked_endpoint(value["bind"])
+    except ValueError as error:
+        raise FieldError(("bind",), str(error)) from None
     with under("generator"):
-        # Its paths are not here, so that nobody looks for them here.
-        return WorkerSettings(bind, choose(registry, "generator", value["generator"]))
+        return WorkerSettings(bind, choose(registry, "generator", value["generator"], _elsewhere))
+
+
+def checked_endpoint(value: object) -> str:
+    """Return ``tcp://ADDRESS:PORT``; ``ValueError`` for anything else."""
+    found = _ENDPOINT.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"expected tcp://ADDRESS:PORT, found {value!r}")
+    if not 1 <= int(found["port"]) <= MAX_PORT:
+        raise ValueError(f"expected a port from 1 to {MAX_PORT}, found {found['port']}")
+    if re.fullmatch(r"[\d.]+", found["host"]):
+        IPv4Address(found["host"])  # Says itself what is wrong.
+    return found[0]
+
+
+def _elsewhere(text: str) -> Path:
+    """Return a path of another machine, where nobody knows the folder of the session file."""
+    path = Path(text)
+    if not path.is_absolute():
+        raise ValueError(f"a path on the worker's machine is absolute; found {text!r}")
+    return path

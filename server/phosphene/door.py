@@ -42,6 +42,8 @@ WARM_UP_SILENCE = 30.0
 """The same while it warms up: loading a library of gigabytes stops everything in its process."""
 TURN = 100
 """Messages read in one turn: nobody keeps the server from its other work."""
+UNATTENDED = 30.0
+"""Seconds after which a door through which nobody has come is told of."""
 QUEUE = 16
 """Messages that may wait on either side; each may have 16 MiB."""
 WORDS = 500
@@ -107,6 +109,7 @@ class Door:
         self._facts: list[Message] = []
         self._owed: list[MakePicture] = []
         self._next_heartbeat = 0.0
+        self._unattended_at = self._clock.now() + UNATTENDED
         self._n_dropped = 0
         own = server_pair()
         self._bus = Bus(own, self._keys)
@@ -125,8 +128,8 @@ class Door:
     def receive(self) -> list[Message]:
         """Return what the session is to know, without waiting; to be called often.
 
-        ``Ready`` when a worker has warmed up, ``Failed`` when it is lost, both of the role
-        ``worker``; ``PictureMade``, its times on this machine's clock; ``PictureFailed``.
+        ``Ready`` when a worker has warmed up, ``Failed`` when it is lost or none comes, both of
+        the role ``worker``; ``PictureMade``, its times on this machine's clock; ``PictureFailed``.
         """
         incoming = receive(self.socket, self._drop, routed=True)
         for identity, key, message in islice(incoming, TURN):
@@ -179,6 +182,7 @@ class Door:
             self._send(identity, Reply(ok=False, text=text))
         else:
             self._guest = _Guest(identity, key, name, self._clock.now())
+            self._unattended_at = float("inf")
             self._tell(self._guest, self._work)
 
     def _hear(self, guest: _Guest, message: Message) -> None:
@@ -208,6 +212,9 @@ class Door:
                 self._tell(guest, Alive("server"))
             else:
                 self._lose(guest, "its key is no longer authorised")
+        if now > self._unattended_at:
+            self._unattended_at = float("inf")
+            self._facts.append(Failed(WORKER, f"no worker has come to {self.endpoint}"))
 
     def _lose(self, guest: _Guest, why: str) -> None:
         self._guest = None

@@ -19,6 +19,11 @@ class Evidence:
     Theory 40:1994 (1994)); after ``repetitions`` without one there is no decision. Without a
     threshold the likeliest class after all ``repetitions`` is it, or none if several are equally
     likely: a decoder that knows nothing shall not seem to mean the first class.
+
+    A prior that a decoder has learnt is in each of its decodings, and counts as often. It is not
+    divided out: not every decoder has one, and what it is fitted on has every class equally often
+    by design of ``record``. Feedback runs that end a trial early show more images of classes that
+    are hard to decide; a decoder retrained on them is judged by its log score, prior and all.
     """
 
     def __init__(self, classes: Sequence[str], threshold: float | None, repetitions: int) -> None:

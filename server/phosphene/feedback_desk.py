@@ -29,6 +29,7 @@ from phosphene.messages import (
     Pool,
     Progress,
     Prospect,
+    Ready,
     RejectPicture,
     Reply,
     Restart,
@@ -38,6 +39,7 @@ from phosphene.messages import (
     shadow_number,
 )
 from phosphene.plan import FeedbackPlan, Plan
+from phosphene.roles import Outgoing
 from phosphene.signals import SignalSpec
 from phosphene.states import Event, State
 
@@ -60,6 +62,8 @@ class FeedbackDesk(Desk):
         self._bundle_sha256 = ""
         self._arms: dict[int, Arm] = {}
         """By block of the feedback phase."""
+        self._away = ""
+        """Why the generator on another machine does not answer; "" while it does."""
         self._conductor = _conductor(plan.feedback, folder)
         super().__init__(plan, folder, journal, now)
 
@@ -70,7 +74,18 @@ class FeedbackDesk(Desk):
         fallbacks = self._conductor.fallbacks if self._conductor else 0
         return structs.replace(super().status, fallbacks=fallbacks, pictures=waiting)
 
+    @property
+    def _reason(self) -> str:
+        return "; ".join(filter(None, (super()._reason, self._away)))
+
     # What comes in.
+
+    def handle(self, message: Message, now: float | None = None) -> Outgoing:
+        """Take in a fact; that a generator on another machine is back ends the word of its loss."""
+        if isinstance(message, Ready) and message.role == WORKER:
+            self._away = ""
+            self._publish()
+        return super().handle(message, now)
 
     def _take(self, message: Message) -> None:
         match message:
@@ -133,7 +148,9 @@ class FeedbackDesk(Desk):
         """Start a worker again that had been ready; everything else is for the desk."""
         if role == WORKER:
             self._lost.discard(role)
-            self._note(f"{reason}; the session's own generator answers")
+            told = reason.removeprefix(f"{WORKER}: ")
+            self._away = f"{told}; the session's own generator makes the pictures until it is back"
+            self._publish()
             return
         if role not in WORKERS or role not in self._ready or self._state is State.CLOSING:
             super()._lose(role, reason)

@@ -423,6 +423,15 @@ def test_a_dismissed_worker_serves_again_when_it_says_that_it_is_ready(
     assert next_facts(door) == [Ready("worker")]
 
 
+def test_a_door_through_which_nobody_comes_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(door_module, "UNATTENDED", 0.05)
+    door = Door(settings(), CLASSES, seed=3)
+    assert facts_for(door, 0.5) == [Failed("worker", f"no worker has come to {door.endpoint}")]
+    door.close()
+
+
 def test_without_a_worker_there_is_nobody_to_send_to(door: Door) -> None:
     with pytest.raises(PhospheneError, match="no worker"):
         door.send(order(1))

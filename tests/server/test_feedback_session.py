@@ -26,6 +26,7 @@ from phosphene.messages import (
     Assess,
     Decoded,
     DecoderReady,
+    Failed,
     GetPool,
     LoadDecoder,
     Message,
@@ -270,6 +271,12 @@ class Stage:
         self.loop.deliver(outgoing)
         return answer
 
+    def problems(self, fact: Message) -> set[str]:
+        """Take in a fact, and return the problems that are published at that moment."""
+        outgoing = self.session.handle(fact)
+        self.loop.deliver(outgoing)
+        return {m.problem for _, m in outgoing if isinstance(m, Status)}
+
     def start(self) -> "Stage":
         self.until(lambda: self.session.state is State.READY)
         self.tell(Start())
@@ -470,6 +477,18 @@ def test_a_decoder_that_crashes_again_and_again_ends_the_session(
 
 
 # Pictures that are made for each trial, and for nobody else.
+
+
+def test_a_lost_worker_is_told_until_it_is_back(tmp_path: Path, stimuli: StimulusSet) -> None:
+    stage = Stage(tmp_path, stimuli).start()
+    told = (
+        "worker 'gpu' is lost: it was ended by hand; "
+        "the session's own generator makes the pictures until it is back"
+    )
+    lost = Failed("worker", "worker 'gpu' is lost: it was ended by hand")
+    assert [stage.problems(message) for message in (lost, lost)] == [{told}, {told}]
+    assert stage.problems(Ready("worker")) == {""}
+    assert stage.finish().problem == ""
 
 
 def test_a_generator_of_single_trials_gets_the_embedding_and_makes_nothing_ahead(

@@ -487,6 +487,7 @@ def test_the_command_prints_what_the_numbers_mean(recorded: Session, clip: dict[
     assert "pictures compared by descriptor" in done.output
     assert "a stand-in for CLIP" in done.output
     assert MEANING in done.output
+    assert f"to have it in the report: phosphene report {place}\n" in done.output
     done = run(place, "--json", "--encoder", json.dumps(clip))
     assert done.exit_code == 0, done.output
     found = msgspec.json.decode(done.stdout.splitlines()[-1], type=PictureEvaluation)

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from phosphene.cli import app
 from phosphene.dataset.study import SessionFolder
+from phosphene.errors import PhospheneError
 from phosphene.feedback_table import FeedbackTrial, read_trials
 from phosphene.launch import run_virtual
 from phosphene.messages import Status
@@ -90,7 +91,8 @@ def test_after_the_first_run_there_is_nothing_to_compare_and_it_says_so(
 ) -> None:
     (comparison,) = json.loads(sequential[0].retraining_file.read_text())
     assert (comparison["run"], comparison["bundle"]) == (1, "")
-    assert comparison["text"]
+    assert "there is no other to compare" in comparison["text"]
+    assert comparison["text"] in sequential[0].report_file.read_text(encoding="utf-8")
 
 
 def test_the_gallery_has_a_cell_for_each_class_and_session(
@@ -102,6 +104,15 @@ def test_the_gallery_has_a_cell_for_each_class_and_session(
     assert "chance 5" in said
     with Image.open(tmp_path / "gallery.png") as picture:
         assert min(picture.size) > 200
+
+
+def test_a_row_that_no_session_has_is_refused_by_its_name(
+    sequential: tuple[SessionFolder, Status],
+) -> None:
+    place = str(sequential[0].study_root)
+    result = CliRunner().invoke(app, ["gallery", place, "--classes", "n00000000"])
+    assert isinstance(result.exception, PhospheneError)
+    assert "--classes: no session has the class 'n00000000'" in str(result.exception)
 
 
 def test_the_report_tells_the_gate_and_the_latency_of_each_stage(

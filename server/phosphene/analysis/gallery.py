@@ -13,10 +13,10 @@ from phosphene.registry import Registry
 from phosphene.settings import read_resolved
 
 MOST_CLASSES = 6
-"""Rows of the paper's figure."""
+"""Rows of the paper's figure. Which classes they are is left to the data and to ``--classes``."""
 RULE = (
     "Each cell is the first trial of the class with true feedback that ended in a picture: nobody "
-    "chose it. Pictures are made from the name of the decoded class; they are no reconstruction."
+    "chose it. Pictures are made from what was decoded; they are no reconstruction."
 )
 
 

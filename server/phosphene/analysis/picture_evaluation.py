@@ -127,6 +127,11 @@ def read_picture_evaluation(
 
 def describe(found: PictureEvaluation) -> list[str]:
     """Return the evaluation as lines of text, none without its chance and its meaning."""
+    return [*measured(found), *found.notes]
+
+
+def measured(found: PictureEvaluation) -> list[str]:
+    """Return what was measured as lines of text, to be told with ``found.notes``."""
     (encoder,) = found.encoder
     parts = {"all": found.all, "decided right": found.right, "decided wrong": found.wrong}
     lines = [f"pictures compared by {encoder}, space {found.space}; {len(found.classes)} classes"]
@@ -135,7 +140,7 @@ def describe(found: PictureEvaluation) -> list[str]:
     for name, scores in parts.items():
         if scores is not None:
             lines += [f"{name}: {each}" for each in (*scores.identification, scores.similarity)]
-    return [*lines, *found.notes]
+    return lines
 
 
 def _table(folder: SessionFolder, unblind: bool) -> Path:

@@ -9,11 +9,12 @@ from phosphene.analysis.feedback import (
     outcomes,
     stages,
 )
-from phosphene.analysis.html import Html, facts, figure, paragraph, section, table, tag
+from phosphene.analysis.html import Html, bullets, facts, figure, paragraph, section, table, tag
 from phosphene.analysis.material import Material
 from phosphene.analysis.metrics import Accuracy
 from phosphene.analysis.prospect import expected
 from phosphene.analysis.report_pictures import gallery
+from phosphene.analysis.retraining import read_retrained
 
 SEALED = (
     "This session had sham feedback. What would tell which trials is not shown: the arms, the "
@@ -39,19 +40,37 @@ def feedback(material: Material) -> Html:
         _gate(material),
         paragraph(
             f"{len(live.trials)} of {len(phase.stimuli)} images were decoded while the session "
-            "ran. A picture is made from the decoded class; it does not show what somebody saw."
+            "ran. A picture is made from what was decoded; it does not show what somebody saw."
         ),
         _accuracies(rows),
         figure(
             plots.accuracy_plot(rows, "Live accuracy beside chance"),
-            "Images that the decoder had not been trained on.",
+            f"No trial was used to train the decoder that decoded it. {_known(material)}",
         ),
         _outcomes(material, evaluation.label),
         _latency(material),
+        _learning(material),
         _side_by_side(material),
         _arms(material, evaluation.label),
         *(() if material.feedback.sealed else (_pictures(material),)),
     )
+
+
+def _known(material: Material) -> str:
+    """Return how many of the images themselves had been shown before."""
+    shown = {phase.phase: [o.image for o in phase.stimuli] for phase in material.course.phases}
+    new = set(shown["feedback"]) - set(shown.get("record", ()))
+    n = len(shown["feedback"])
+    return f"{n - len(new)} of the {n} images had been shown earlier in the session."
+
+
+def _learning(material: Material) -> Html:
+    """Return which decoder was used after each run, and why, where it could change."""
+    found = read_retrained(material.folder.retraining_file)
+    if not found:
+        return Html()
+    said = "Between feedback runs the decoder in use was compared with one that had learnt more:"
+    return Html(paragraph(said) + bullets([each.text for each in found]))
 
 
 def _gate(material: Material) -> Html:

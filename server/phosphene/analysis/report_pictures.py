@@ -1,11 +1,13 @@
-"""What was shown beside the picture that answered it."""
+"""What was shown beside the picture that answered it, and how alike they are."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from phosphene.analysis.html import Html, paragraph, tag, thumbnail
+from phosphene.analysis.html import Html, bullets, paragraph, section, tag, thumbnail
+from phosphene.analysis.material import Material
+from phosphene.analysis.picture_evaluation import measured, read_picture_evaluation
 from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
 from phosphene.feedback_table import FeedbackTrial
@@ -23,6 +25,20 @@ def gallery(trials: Sequence[FeedbackTrial], folder: SessionFolder, stimuli: Sti
         f"The first {len(shown)} of {len(trials)} trials: left the first image, right the picture."
     )
     return Html(paragraph(note) + tag("ul", *items, class_="gallery")) if items else Html()
+
+
+def likeness(material: Material) -> Html:
+    """Return what ``phosphene evaluate-pictures`` found; nothing if nobody asked for it."""
+    found = read_picture_evaluation(material.folder, unblind=not material.feedback.sealed)
+    if found is None:
+        return Html()
+    meaning, *notes = found.notes
+    return section(
+        "Likeness of pictures and images: not decoding accuracy",
+        tag("p", meaning, class_="banner"),
+        bullets(measured(found)),
+        *map(paragraph, notes),
+    )
 
 
 def _trial(trial: FeedbackTrial, folder: SessionFolder, stimuli: StimulusSet) -> Html:

@@ -20,6 +20,7 @@ from phosphene.analysis.html import (
 from phosphene.analysis.material import Material
 from phosphene.analysis.metrics import Accuracy
 from phosphene.analysis.report_feedback import feedback
+from phosphene.analysis.report_pictures import likeness
 
 WHAT_WAS_TESTED = {
     "leave-one-run-out": "Each time it was tested on a run of which it had seen no trial and no "
@@ -146,6 +147,7 @@ SECTIONS: tuple[Callable[[Material], Html], ...] = (
     what_was_done,
     accuracy,
     feedback,
+    likeness,
     signal,
     timing,
     settings,

@@ -1,8 +1,10 @@
 """Retraining between feedback runs: the decoder in use against one that has learnt from more runs.
 
-They are compared on the newest run, which neither has seen. Every image of a complete block is an
-epoch of the class that was shown, whatever picture answered it: true or sham makes no difference
-here, and nothing that is sealed is opened.
+They are compared on the newest run, which neither has seen, and the better of the two is used: what
+decodes next is what was compared. Fitted on the newest run as well the new one would know more, but
+nobody would have tested it, and the run after that could not compare the two. Every image of a
+complete block is an epoch of the class that was shown, whatever picture answered it: true or sham
+makes no difference here, and nothing that is sealed is opened.
 """
 
 import os
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from phosphene.analysis import metrics
 from phosphene.analysis.metrics import CONFOUNDED, Accuracy
 from phosphene.analysis.splits import is_nested
-from phosphene.bundle import Bundle, load_bundle
+from phosphene.bundle import Bundle, load_bundle, make_card, save_bundle
 from phosphene.dataset.study import SegmentName, SessionFolder
 from phosphene.dataset.xdf_reader import read_segment
 from phosphene.errors import PhospheneError
@@ -31,12 +33,15 @@ from phosphene.messages import Retrain, Retrained
 from phosphene.pipeline import Pipeline
 from phosphene.registry import Registry
 from phosphene.settings import Settings
-from phosphene.training import block_of, collect, cut, fit, hash_data, train_session
+from phosphene.training import block_of, collect, cut, fit, hash_data
 
-TAKEN = "the new one is taken, fitted on this run as well; in that form it is untested"
+TAKEN = "the new one is taken"
 KEPT = "the decoder in use stays"
-READ, COMPARED = 0.2, 0.6
-"""Shares of the progress bar: reading ends at the first, the comparison at the second."""
+READ = 0.2
+"""Share of the progress bar that reading takes; the rest is the fit."""
+
+
+Fitted = tuple[Pipeline, Decoder]
 
 
 @dataclass(frozen=True)
@@ -102,9 +107,8 @@ def retrain(
 ) -> Retrained:
     """Compare the decoder in use with a new one; write a bundle of the new one if it is better.
 
-    The new one is fitted with the session's settings on all runs but the newest, and, if it is
-    better, again with the newest; in that form it is untested. Raises ``PhospheneError`` if
-    recordings or bundle cannot be used.
+    The new one is fitted with the session's settings on all runs but the newest. Raises
+    ``PhospheneError`` if recordings or bundle cannot be used.
     """
     record, feedback = folder.segments("record"), _feedback_until(folder, order.run)
     newest = [path for path in feedback if SegmentName.of(path).run == order.run]
@@ -125,16 +129,20 @@ def kept(order: Retrain, reason: str) -> Retrained:
 
 def append_retrained(path: Path, found: Retrained) -> None:
     """Add to a JSON list, which is replaced as a whole; ``PhospheneError`` if it is none."""
-    try:
-        before = msgspec.json.decode(path.read_bytes(), type=list[Retrained])
-    except FileNotFoundError:
-        before = []
-    except msgspec.MsgspecError as error:
-        raise PhospheneError(f"{path}: {error}") from None
     draft = path.with_suffix(".part")
-    content = msgspec.json.format(msgspec.json.encode([*before, found]), indent=2)
+    content = msgspec.json.format(msgspec.json.encode([*read_retrained(path), found]), indent=2)
     draft.write_bytes(content + b"\n")
     os.replace(draft, path)
+
+
+def read_retrained(path: Path) -> list[Retrained]:
+    """Return the comparisons of a session; none if it made none, ``PhospheneError`` if damaged."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[Retrained])
+    except FileNotFoundError:
+        return []
+    except msgspec.MsgspecError as error:
+        raise PhospheneError(f"{path}: {error}") from None
 
 
 def compare(old: Judged, new: Judged) -> Difference:
@@ -161,12 +169,12 @@ class _Retraining:
         bundle = load_bundle(Path(order.bundle), self.registry, self.context)
         if bundle.card.data_sha256 == hash_data(data):
             return kept(order, "it knows every run before that one; there is no other to compare")
-        old = self._judge_old(bundle, newest)
-        old, new = in_common(old, self._judge_new(data, newest))
+        fitted = fit(data, self.settings, self.context.part(READ, 1.0))
+        old, new = in_common(self._judge_old(bundle, newest), self._judge_new(fitted, newest))
         if len({trial.wnid for trial in old.trials}) < 2:
             return kept(order, "fewer than two classes were decoded in it")
         found = _found(order, old, new, data.trials)
-        return self._take(found, [*earlier, *newest]) if compare(old, new).better else found
+        return self._take(found, data, fitted) if compare(old, new).better else found
 
     @cached_property
     def _aborted(self) -> frozenset[BlockKey]:
@@ -178,20 +186,22 @@ class _Retraining:
     def _judge_old(self, bundle: Bundle, newest: Sequence[Path]) -> Judged:
         lag = self.settings.screen.lag
         pipeline = bundle.pipeline(read_segment(newest[0]).spec, lag)
-        silent = self.context.part(READ, READ)
+        silent = self.context.part(1.0, 1.0)
         data, _ = cut(newest, lambda _spec: pipeline, silent, self._counts)
         return judge(data, pipeline, bundle.decoder)
 
-    def _judge_new(self, data: TrainingSet, newest: Sequence[Path]) -> Judged:
-        pipeline, decoder = fit(data, self.settings, self.context.part(READ, COMPARED))
-        silent = self.context.part(COMPARED, COMPARED)
+    def _judge_new(self, fitted: Fitted, newest: Sequence[Path]) -> Judged:
+        silent = self.context.part(1.0, 1.0)
         unseen, _ = collect(newest, self.settings, silent, self._counts)
-        return judge(unseen, pipeline, decoder)
+        return judge(unseen, *fitted)
 
-    def _take(self, found: Retrained, segments: Sequence[Path]) -> Retrained:
+    def _take(self, found: Retrained, data: TrainingSet, fitted: Fitted) -> Retrained:
+        """Write the bundle of the very decoder that was compared."""
+        pipeline, decoder = fitted
+        spec = read_segment(self.folder.segments("record")[0]).spec
+        card = make_card(self.settings, spec, decoder, data.trials, hash_data(data))
         bundle = self.folder.new_bundle()
-        context = self.context.part(COMPARED, 1.0)
-        sha256 = train_session(segments, self.settings, context, bundle, self._aborted)
+        sha256 = save_bundle(bundle, card, pipeline.states(), decoder)
         return structs.replace(found, bundle=str(bundle), sha256=sha256)
 
 

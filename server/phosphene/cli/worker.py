@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+EVERY_ADDRESS = ("tcp://0.0.0.0:", "tcp://*:")
+
 app = typer.Typer(no_args_is_help=True, help="Serve a hook to a server on another machine.")
 
 
@@ -37,6 +39,7 @@ def generator(
     from pathlib import Path
 
     from phosphene.choice import choose
+    from phosphene.closed_loop import checked_endpoint
     from phosphene.conversion import under
     from phosphene.keys import own_pair, public_key
     from phosphene.registry import load_registry
@@ -50,6 +53,15 @@ def generator(
         now = datetime.now().astimezone()
         console.print(f"{now:%H:%M:%S} {text}", markup=False, highlight=False, soft_wrap=True)
 
+    try:
+        checked_endpoint(connect)
+    except ValueError as error:
+        raise typer.BadParameter(f"--connect: {error}") from None
+    if connect.startswith(EVERY_ADDRESS):
+        raise typer.BadParameter(
+            f"--connect: {connect} is every address of a computer; name the one that leads to the "
+            "server"
+        )
     registry = load_registry()
     chosen = None
     if choice is not None:
