@@ -250,7 +250,9 @@ class GeneratorConfig(PluginConfig, frozen=True):
 
     uses: ClassVar[Uses] = "probabilities"
     """What of a decoding makes a difference to the picture. If it is the likeliest class alone,
-    pictures are made ahead, and shown at once; ``embedding`` asks for a decoder that has one."""
+    pictures are made ahead, and shown at once. ``embedding`` asks for a decoder that has one: the
+    generator then says in its attribute ``n_dimensions: int`` how many, and in ``space: str`` how
+    the name of their space begins ("" if any will do)."""
 
     def build(self, context: Context) -> Generator:
         """Return the generator, warmed up."""

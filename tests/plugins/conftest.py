@@ -59,6 +59,47 @@ def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+N_DIMENSIONS = 12
+"""Of the embeddings that tiny adapters follow."""
+
+
+@pytest.fixture(scope="session")
+def tiny_sd_adapter(tiny_sd: Path) -> Path:
+    """An IP-Adapter for it, named and laid out as the published ones."""
+    return _save_adapter(tiny_sd)
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl_adapter(tiny_sdxl: Path) -> Path:
+    """The same for the other."""
+    return _save_adapter(tiny_sdxl)
+
+
+def _save_adapter(model: Path) -> Path:
+    import diffusers
+    import torch
+    from safetensors.torch import save_file
+
+    unet = diffusers.UNet2DConditionModel.from_pretrained(model / "unet")
+    words = unet.config.cross_attention_dim
+    with _seeded():
+        tensors = {
+            "image_proj.proj.weight": torch.randn(4 * words, N_DIMENSIONS),
+            "image_proj.proj.bias": torch.randn(4 * words),
+            "image_proj.norm.weight": torch.ones(words),
+            "image_proj.norm.bias": torch.zeros(words),
+        }
+        keys = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
+        for number, name in enumerate(keys):
+            attention = unet.get_submodule(name.removesuffix(".processor"))
+            for part in ("to_k_ip", "to_v_ip"):
+                shape = attention.to_k.weight.shape
+                tensors[f"ip_adapter.{2 * number + 1}.{part}.weight"] = torch.randn(shape)
+    file = model.parent / f"ip-adapter_{model.name}.safetensors"
+    save_file(tensors, file)
+    return file
+
+
 SCHEDULE = {
     "beta_start": 0.00085,
     "beta_end": 0.012,

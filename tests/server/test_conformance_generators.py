@@ -56,6 +56,26 @@ class Painter(GeneratorConfig, frozen=True):
         return self.generator(tuple(context.stimuli.classes))
 
 
+class Followed(Colours):
+    """A generator without a fault that follows embeddings of three numbers."""
+
+    n_dimensions, space = 3, "ViT"
+
+    def generate(self, classes: Sequence[str], decoding: Decoding, *, seed: int) -> Picture:
+        assert decoding.embedding is not None
+        assert (decoding.embedding.shape, decoding.space) == ((1, 3), "ViT")
+        return super().generate(classes, decoding, seed=seed)
+
+
+class Follower(Painter, frozen=True):
+    uses = "embedding"
+    generator = Followed
+
+
+class SilentFollower(Follower, frozen=True):
+    generator = Colours
+
+
 class StumblesOverDoubt(Colours):
     def choose(self, classes: Sequence[str], decoding: Decoding) -> str:
         if decoding.probabilities.max() < 0.5:
@@ -124,3 +144,13 @@ def test_every_check_has_a_generator_that_fails_it() -> None:
     assert {name_of(demand) for demand in generators.demands.needs} == {
         check for _, check in GENERATORS
     }
+
+
+def test_a_generator_that_follows_embeddings_gets_some() -> None:
+    assert failures(Follower()) == set()
+
+
+def test_one_that_does_not_say_which_is_told_what_is_missing() -> None:
+    found = next(iter(examination_of(SilentFollower()).checks())).result()
+    assert found.outcome is Outcome.FAILED
+    assert "has n_dimensions and space" in found.text

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from phosphene_plugins._diffusion.painter import Painter
 
 
+def need_diffusion() -> None:
+    """Raise ``PhospheneError`` that says what to install if the extra is not."""
+    need("diffusion", "accelerate", "diffusers", "safetensors", "torch", "transformers")
+
+
 def open_painter(
     settings: DiffusionSettings, context: Context, more: Sequence[Path] = ()
 ) -> "Painter":
@@ -19,7 +24,7 @@ def open_painter(
 
     Raises ``PhospheneError`` that says what is missing, or that memory is too small.
     """
-    need("diffusion", "accelerate", "diffusers", "safetensors", "torch", "transformers")
+    need_diffusion()
     from phosphene_plugins._diffusion.loading import load
 
     return load(settings, context, more)

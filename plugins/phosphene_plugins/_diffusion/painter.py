@@ -44,8 +44,9 @@ class Painter:
         """What is the same for every picture, as provenance."""
         self._safety_checker = safety_checker
         self._negative_prompt = settings.negative_prompt or None
-        self._guided = settings.guidance > 1 and not pipeline.unet.config.time_cond_proj_dim
-        if self._negative_prompt and not self._guided:
+        self.guided = settings.guidance > 1 and not pipeline.unet.config.time_cond_proj_dim
+        """Whether every step is drawn twice, with and without what is asked for."""
+        if self._negative_prompt and not self.guided:
             raise PhospheneError(
                 "negative_prompt has no effect: guidance is an input of this model's U-Net"
             )
@@ -64,7 +65,7 @@ class Painter:
             prompt=prompt,
             device=self.pipeline.device,
             num_images_per_prompt=1,
-            do_classifier_free_guidance=self._guided,
+            do_classifier_free_guidance=self.guided,
             negative_prompt=self._negative_prompt,
         )
         return {name: each for name, each in zip(ENCODED, found, strict=False) if each is not None}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from phosphene import GeneratorConfig
 from phosphene_plugins._diffusion.prompts import check_template
@@ -31,6 +31,8 @@ MAX_BYTES = 15 * 1024 * 1024
 class DiffusionSettings(GeneratorConfig, frozen=True, kw_only=True):
     """A latent diffusion model on this computer, and how pictures are drawn from it."""
 
+    prompt_may_be_empty: ClassVar[bool] = False
+
     model: str
     """A folder in diffusers' format, or a repository (``OWNER/NAME``) in the Hugging Face cache."""
     prompt: str = "an image of {a_class}"
@@ -57,7 +59,8 @@ class DiffusionSettings(GeneratorConfig, frozen=True, kw_only=True):
     """A safety checker for checkpoints that have none."""
 
     def __post_init__(self) -> None:
-        check_template(self.prompt)
+        if self.prompt or not self.prompt_may_be_empty:
+            check_template(self.prompt)
         between("steps", self.steps, 1, 1000)
         between("guidance", self.guidance, 0, 50)
         if self.size is not None and (self.size < 8 or self.size % 8):

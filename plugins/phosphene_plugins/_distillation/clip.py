@@ -41,6 +41,12 @@ class ClipModel:
 
     def embed(self, images: Sequence[Pixels]) -> Values:
         """Return (n_images, n_dimensions), rows of unit length."""
+        found = self.features(images)
+        lengths: Values = np.linalg.norm(found, axis=1, keepdims=True)
+        return found / lengths
+
+    def features(self, images: Sequence[Pixels]) -> Values:
+        """Return (n_images, n_dimensions) as the model gives them, of whatever length."""
         batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
         if not batches:  # Whatever the model, it tells its dimensions with an image.
             return self._encode([np.zeros((1, 1, 3), np.uint8)])[:0]
@@ -55,18 +61,20 @@ class ClipModel:
 def clip_features(
     source: ImageFeatures, stimuli: StimulusSet, images: Sequence[str], context: Context
 ) -> tuple[NDArray[np.float64], str]:
-    """Return unit-length image embeddings, and the name of the model.
+    """Return image embeddings as long as the model makes them, and its name.
+
+    What draws pictures from embeddings was trained on that length.
 
     Only images that the cache does not hold for these very weights are computed. Raises
     ``PhospheneError`` that says what to put where if there are no weights.
     """
     model = ClipModel(source, context.device, "features")
-    cache = _Cache(context.cache / "image-features" / f"{model.sha256[:24]}.npz")
+    cache = _Cache(context.cache / "image-embeddings" / f"{model.sha256[:24]}.npz")
     sha256 = {image: stimuli[image].sha256 for image in images}
     new = [image for image in sha256 if sha256[image] not in cache.features]
     for start in range(0, len(new), BATCH):
         batch = new[start : start + BATCH]
-        embedded = model.embed([stimuli.pixels(image) for image in batch])
+        embedded = model.features([stimuli.pixels(image) for image in batch])
         cache.add([sha256[image] for image in batch], embedded)
         done = start + len(batch)
         context.progress(done / len(new), f"image features: {done} of {len(new)}")
@@ -94,12 +102,9 @@ def _encoder(weights: Weights, device_name: str) -> Encoder:
 
     def encode(images: Sequence[Pixels]) -> Values:
         pixels = torch.stack([prepare(Image.fromarray(image)) for image in images])
-        with torch.inference_mode():
-            with mixed_precision(device):
-                embedding = model.encode_image(pixels.to(device))
-            # In 16 bits, unit length would be off by a thousandth.
-            unit = torch.nn.functional.normalize(embedding.float(), dim=-1)
-        return np.asarray(unit.cpu().numpy())
+        with torch.inference_mode(), mixed_precision(device):
+            embedding = model.encode_image(pixels.to(device))
+        return np.asarray(embedding.float().cpu().numpy())
 
     return encode
 

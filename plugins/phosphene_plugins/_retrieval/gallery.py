@@ -23,7 +23,7 @@ class Gallery:
     name: str
     """Of the features."""
     length: float
-    """Mean length of the features before they were scaled; 1 for an open_clip model."""
+    """Mean length of the features before they were scaled."""
     features: dict[str, Array]
     """By image, (n_dimensions,)."""
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
+from phosphene.errors import PhospheneError
 from phosphene.interfaces import Decoding, Generator, GeneratorConfig, Picture
 from phosphene.testing.demands import Demands, expect, expect_refusal
 from phosphene.testing.images import CLASSES
@@ -42,7 +44,18 @@ class GeneratorCandidate:
         probabilities = np.full((1, len(classes)), 1 / len(classes))
         if likeliest is not None:
             probabilities = np.eye(len(classes))[[likeliest]]
-        return self.built.generate(classes, Decoding(probabilities), seed=seed)
+        decoding = Decoding(probabilities, *self._embedding(likeliest))
+        return self.built.generate(classes, decoding, seed=seed)
+
+    def _embedding(self, likeliest: int | None) -> tuple[NDArray[np.float32], str] | tuple[()]:
+        """Return a direction for each class, and one for none, if the generator uses them."""
+        if self.config.uses != "embedding":
+            return ()
+        n_dimensions = getattr(self.built, "n_dimensions", None)
+        if not isinstance(n_dimensions, int) or not hasattr(self.built, "space"):
+            raise PhospheneError("a generator that uses embeddings has n_dimensions and space")
+        rng = np.random.default_rng(0 if likeliest is None else likeliest + 1)
+        return rng.standard_normal((1, n_dimensions), np.float32), str(self.built.space)
 
     def measurements(self) -> Iterator[Measurement]:
         """Yield how long a picture takes."""
