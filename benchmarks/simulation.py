@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from phosphene import Block, Context, Epochs, Onset, SignalSpec, TrainingSet
+from phosphene import Block, Context, Epochs, Onset, Signal, SignalSpec, Source, TrainingSet
+from phosphene.analysis.audits.frames import Piece
+from phosphene.analysis.audits.recordings import Recording
 from phosphene.choice import choose
 from phosphene.clock import VirtualClock
 from phosphene.epochs import Cut
@@ -19,6 +21,9 @@ STEPS = ["standardise", "spectrogram"]
 """The preset ``paper``."""
 PIECE = 0.25
 """Seconds that are read from the subject at a time."""
+
+AFTERWARDS = 2.0
+"""Seconds that are recorded after the last image."""
 
 Plain = Mapping[str, Any]
 """Settings as in a session file."""
@@ -59,6 +64,21 @@ def record(
     return TrainingSet(epochs, tuple(cut.onset for cut in cuts), context.stimuli), pipeline
 
 
+def raw(registry: Registry, context: Context, subject: Plain, design: Plain) -> Recording:
+    """Return what a whole experiment leaves: the signal of a subject under a design."""
+    source = choose(registry, "acquisition", subject).config.build(context)
+    paradigm = choose(registry, "paradigm", design).config
+    onsets = tuple(_onsets(paradigm.blocks(context), context))
+    signals = []
+    for onset in onsets:
+        signals += _until(onset.time, source, context)
+        context.onsets.append(onset)
+    signals += _until(onsets[-1].time + AFTERWARDS, source, context)
+    data = np.hstack([signal.data for signal in signals])
+    times = np.concatenate([signal.stamps for signal in signals])
+    return Recording("simulated", (Piece(data, times, onsets),), source.spec.types)
+
+
 def by_run(data: TrainingSet, pipeline: Pipeline, n_test: int) -> tuple[TrainingSet, TrainingSet]:
     """Return training and test features; the last ``n_test`` runs test."""
     runs = np.array([trial.run for trial in data.trials])
@@ -82,6 +102,13 @@ def pressure() -> str:
     """Return how busy the machine is, so that a slow figure can be judged."""
     file = Path("/proc/pressure/cpu")
     return file.read_text().split()[1] if file.exists() else "unknown"
+
+
+def _until(time: float, source: Source, context: Context) -> Iterator[Signal]:
+    context.clock.sleep_until(time)
+    signal = source.read(0.0)
+    if signal is not None:
+        yield signal
 
 
 def _onsets(blocks: Sequence[Block], context: Context) -> Iterator[Onset]:

@@ -1,10 +1,14 @@
-"""A subject with an amplifier, for demos, tests and audits: it reacts to the image shown."""
+"""A subject with an amplifier, for demos, tests and audits: it reacts to the image shown.
+
+The presets are the same subject with other defaults. What each of them amounts to is measured in
+docs/simulated-subject.md.
+"""
 
 from collections.abc import Mapping
 from typing import ClassVar
 
 from phosphene import Context, Source, SourceConfig, hookimpl
-from phosphene_plugins.simulated_settings import SubjectSettings
+from phosphene_plugins.simulated_settings import CodeKind, SubjectSettings
 
 
 class SimulatedConfig(SubjectSettings, frozen=True):
@@ -19,7 +23,59 @@ class SimulatedConfig(SubjectSettings, frozen=True):
         return SimulatedSubject(self, context)
 
 
+class NullConfig(SimulatedConfig, frozen=True):
+    """Nothing of the class is in the EEG, and nothing drifts."""
+
+    code: CodeKind = "none"
+
+
+class ConfoundedConfig(NullConfig, frozen=True):
+    """Nothing of the class is in the EEG, but gains drift: the paper's accuracy in its blocks."""
+
+    drift: float = 0.011
+
+
+class RealisticConfig(SimulatedConfig, frozen=True):
+    """A weak code and strong drift: the accuracy of Purdue's randomised data."""
+
+    strength: float = 0.1
+    drift: float = 0.08
+
+
+class RealisticEvokedConfig(RealisticConfig, frozen=True):
+    """The same, with the code in the waveform."""
+
+    code: CodeKind = "evoked"
+
+
+class GenuineConfig(SimulatedConfig, frozen=True):
+    """A code as strong as the paper's accuracy would need, were it one."""
+
+    strength: float = 0.265
+
+
+class GenuineEvokedConfig(GenuineConfig, frozen=True):
+    """The same, with the code in the waveform."""
+
+    code: CodeKind = "evoked"
+
+
+class EasyConfig(SimulatedConfig, frozen=True):
+    """A code that nobody overlooks, for tests of everything else."""
+
+    strength: float = 0.6
+
+
 @hookimpl
 def acquisition() -> Mapping[str, type[SourceConfig]]:
-    """Offer ``simulated``."""
-    return {"simulated": SimulatedConfig}
+    """Offer ``simulated`` and its presets."""
+    return {
+        "simulated": SimulatedConfig,
+        "simulated-null": NullConfig,
+        "simulated-confounded": ConfoundedConfig,
+        "simulated-realistic": RealisticConfig,
+        "simulated-realistic-evoked": RealisticEvokedConfig,
+        "simulated-genuine": GenuineConfig,
+        "simulated-genuine-evoked": GenuineEvokedConfig,
+        "simulated-easy": EasyConfig,
+    }

@@ -1,25 +1,25 @@
-"""What the simulated subject is like: every number that a session file can choose.
+"""What the simulated subject is like: every number that a session file can choose."""
 
-Measured with logistic regression on log power in 14-70 Hz, 20 to 500 ms after the onset, top-1:
-
-- 10 classes, 4 runs of 50 trials, leave-one-run-out, 4 subjects, code in power of strength
-  0.3 / 0.4 / 0.5: 48 / 69 / 84 % (128 channels), 37 / 52 / 70 % (32); chance 10 %. A code that
-  follows features, 0.3 / 0.4: 33 / 49 %. An evoked code of 0.4, read by a linear discriminant
-  from the waveform: 59 %; from power: 9 %.
-- 40 classes, 5 runs of 400 trials, one subject, strength 0.1 / 0.2 / 0.3: 6.6 / 23 / 50 %; chance
-  2.5 %. No code and a drift of 0.08: 2.8 %.
-- 40 classes in the paper's blocks, split by image, no code, drift 0 / 0.01 / 0.02 / 0.08:
-  2.2 / 31 / 63 / 99 %. The less noise the electrodes add, the less drift it takes.
-"""
-
+from collections.abc import Mapping
 from typing import Literal
 
 from phosphene import SourceConfig
 
-MIN_SFREQ = 200.0
-"""The code in induced power reaches up to 70 Hz."""
-MAX_SFREQ = 5000.0
-"""Above it the slow filters would need double precision."""
+CodeKind = Literal["none", "evoked", "power"]
+
+ALLOWED: Mapping[str, tuple[float, float]] = {
+    "channels": (8, 128),
+    # The code in power reaches up to 70 Hz; above 5 kHz the slow filters would need doubles.
+    "sfreq": (200, 5000),
+    "strength": (0, 5),
+    "noise": (1e-9, 1e-3),
+    "drift": (0, 1),
+    "drift_tau": (1, 1e6),
+    "line": (0, 1e-2),
+    "blinks": (0, 120),
+    "seed": (0, 2**63 - 1),
+}
+"""Lowest and highest value by field."""
 
 
 class SubjectSettings(SourceConfig, frozen=True):
@@ -29,7 +29,9 @@ class SubjectSettings(SourceConfig, frozen=True):
     """Electrodes, from the maker's cap of 32, 64 or 128."""
     sfreq: float = 1000.0
     """Sampling rate in Hz."""
-    code: Literal["none", "evoked", "power"] = "power"
+    eog: bool = False
+    """Whether there are the bipolar channels HEOG and VEOG as well, of type ``eog``."""
+    code: CodeKind = "power"
     """How the class of the image shows in the EEG: not at all, in the waveform that follows the
     onset, or in the power of 14-70 Hz while the image is processed."""
     strength: float = 0.4
@@ -53,16 +55,9 @@ class SubjectSettings(SourceConfig, frozen=True):
     """Of this subject; the session's seed by default."""
 
     def __post_init__(self) -> None:
-        _check("channels", self.channels, 16, 128)
-        _check("sfreq", self.sfreq, MIN_SFREQ, MAX_SFREQ)
-        _check("strength", self.strength, 0, 5)
-        _check("noise", self.noise, 1e-9, 1e-3)
-        _check("drift", self.drift, 0, 1)
-        _check("drift_tau", self.drift_tau, 1, 1e6)
-        _check("line", self.line, 0, 1e-2)
+        for field, (low, high) in ALLOWED.items():
+            _check(field, getattr(self, field) or 0, low, high)
         _check("line_frequency", self.line_frequency, 1, self.sfreq / 2)
-        _check("blinks", self.blinks, 0, 120)
-        _check("seed", self.seed or 0, 0, 2**63 - 1)
 
 
 def _check(field: str, value: float, low: float, high: float) -> None:

@@ -301,6 +301,8 @@ class Trained(_Message, frozen=True):
 
     bundle: str
     sha256: str
+    audits: tuple[str, ...] = ()
+    """What the audits of the recording say, in words; empty if another decoder was audited."""
 
 
 class Follow(_Message, frozen=True):

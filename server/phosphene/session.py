@@ -19,6 +19,7 @@ from phosphene.messages import (
     OpenSegment,
     Phase,
     Prepare,
+    Progress,
     Quit,
     Ready,
     Reported,
@@ -226,6 +227,7 @@ class Session(FeedbackDesk):
         trained = yield from self._expect(Trained)
         self._training = False
         self._bundle, self._bundle_sha256 = trained.bundle, trained.sha256
+        self._send("watchers", Progress("train", 1.0, "; ".join(trained.audits)))
         if "feedback" in self._plan.protocol:
             yield from self._load_decoder()
         else:

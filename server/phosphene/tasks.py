@@ -6,6 +6,7 @@ What only one of them needs is imported by it: acquisition's process loads this 
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
@@ -28,10 +29,29 @@ from phosphene.settings import Settings
 from phosphene.training import train_session
 from phosphene.versions import versions
 
+FITTED = 0.9
+"""Share of the progress bar that fitting takes; the rest is the audits."""
+
 
 def train(settings: Settings, context: Context, message: Train) -> Trained:
-    """Fit the session's decoder on what its ``record`` phase recorded."""
-    return fit(settings, context, message.session)
+    """Fit the session's decoder on what its ``record`` phase recorded, and audit that."""
+    trained = fit(settings, context.part(0.0, FITTED), message.session)
+    return structs.replace(trained, audits=audit(settings, context.part(FITTED, 1.0), message))
+
+
+def audit(settings: Settings, context: Context, message: Train) -> tuple[str, ...]:
+    """Return the reasons for doubt in what a decoder learnt from, and file all audits."""
+    from phosphene.analysis.audits.results import audit_session, file_audits, warnings
+
+    folder = SessionFolder.at(Path(message.session))
+    try:
+        found = audit_session(folder, settings, context)
+    except PhospheneError as error:
+        return (f"not audited: {error}",)
+    except KeyboardInterrupt:  # The decoder is filed; who waits for it shall have it.
+        return ("not audited: interrupted",)
+    file_audits(folder, found)
+    return tuple(warnings(found))
 
 
 def fit(settings: Settings, context: Context, session: str, shadow: str = "") -> Trained:

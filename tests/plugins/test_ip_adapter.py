@@ -218,7 +218,7 @@ def test_it_draws_what_clip_retrieval_decodes(
     assert not same(*pictures)
     followed = np.frombuffer(b64decode(str(pictures[0].provenance["embedding"])), "<f4")
     length = np.linalg.norm(features, axis=1).mean()
-    assert np.linalg.norm(followed) == pytest.approx(length, rel=1e-3)
+    assert np.linalg.norm(followed) == pytest.approx(length, rel=0.02)
 
 
 def test_it_asks_for_an_embedding() -> None:

@@ -169,7 +169,7 @@ def test_in_blocks_of_one_class_drift_alone_looks_like_decoding_and_is_labelled(
     assert all(CONFOUNDED in str(accuracy) for accuracy in everything)
     assert not any(accuracy.above_chance for accuracy in everything)
     accuracy_lines = [line for line in describe(found) if "chance" in line]
-    assert len(accuracy_lines) == len(found.top)
+    assert len(accuracy_lines) == len(found.top) + len(found.scores) == 4
     assert all(line.endswith(CONFOUNDED) for line in accuracy_lines)
 
 

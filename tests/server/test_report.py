@@ -27,7 +27,10 @@ from phosphene.analysis.evaluation import (
 from phosphene.analysis.feedback import record_unblinding
 from phosphene.analysis.html import escape, tag
 from phosphene.analysis.metrics import CONFOUNDED
+from phosphene.analysis.picture_evaluation import MEANING, evaluate_pictures
 from phosphene.analysis.report import write_report
+from phosphene.analysis.retraining import append_retrained
+from phosphene.choice import choose
 from phosphene.cli.evaluate import evaluate
 from phosphene.cli.report import report
 from phosphene.closed_loop import ClosedLoopSettings
@@ -37,7 +40,7 @@ from phosphene.decodings import append_decoding
 from phosphene.events import Block
 from phosphene.feedback_table import Arm, FeedbackTrial, append_trial, read_trials
 from phosphene.journal import Journal, StateChanged
-from phosphene.messages import BlockDone, BlockStarted, Decoded, Phase, Prospect
+from phosphene.messages import BlockDone, BlockStarted, Decoded, Phase, Prospect, Retrained
 from phosphene.plan import block_seconds, make_plan
 from phosphene.registry import Registry, load_registry
 from phosphene.settings import ScreenSettings, Settings, load_settings, write_resolved
@@ -372,6 +375,73 @@ def test_a_refused_gate_is_told_in_the_headline_and_in_the_section(
     assert "55.0 % of 20 trials (chance 50.0 %" in page.text
 
 
+def test_likeness_of_pictures_has_a_section_that_says_it_is_no_decoding_accuracy(
+    lab: MakeLab,
+) -> None:
+    here = lab(INTERLEAVED, feedback=True)
+    here.record()
+    here.record("feedback")
+    here.decode(n_right=6, n_trials=7)
+    title = "Likeness of pictures and images: not decoding accuracy"
+    before = Page(here.report())
+    chosen = choose(here.registry, "image_encoder", "descriptor")
+    evaluate_pictures(here.folder, chosen, here.context)
+    page = Page(here.report())
+    assert (title in before.text, MEANING in before.text) == (False, False)
+    _, _, section = page.text.partition(title)
+    assert section.startswith(f" {MEANING}")
+    assert "4-way top-1 identification" in section
+    assert "(chance 25.0 %, shuffled over trials" in section
+    assert "similarity" in section
+    assert "a stand-in for CLIP" in section
+
+
+def test_likeness_stays_sealed_with_the_arms(lab: MakeLab) -> None:
+    here = lab(INTERLEAVED, feedback=True)
+    here.record()
+    here.record("feedback")
+    here.decode(n_right=6, n_trials=7)
+    seal(here)
+    here.report()
+    chosen = choose(here.registry, "image_encoder", "descriptor")
+    evaluate_pictures(here.folder, chosen, here.context, unblind=True)
+    assert "identification" not in here.report()
+    told = write_report(here.folder, here.registry, here.context, unblind=True)
+    assert "identification" in told.read_text(encoding="utf-8")
+
+
+def test_what_retraining_found_is_told_with_the_feedback(lab: MakeLab) -> None:
+    here = lab(INTERLEAVED, feedback=True)
+    here.record()
+    here.record("feedback")
+    here.decode(n_right=6, n_trials=7)
+    assert "had learnt more" not in here.report()
+    for run, text in ((1, "there is no other to compare"), (2, "the new one is taken")):
+        append_retrained(here.folder.retraining_file, Retrained(run, 0.0, 0.0, 0, text=text))
+    page = Page(here.report())
+    assert "had learnt more: there is no other to compare the new one is taken" in page.text
+
+
+def test_images_that_were_shown_before_are_counted(lab: MakeLab) -> None:
+    here = lab(INTERLEAVED, feedback=True)
+    here.record()
+    known = make_plan(here.settings, here.context).blocks["record"][0].trials[0].image
+
+    def repeated(onset: Onset) -> Onset:
+        return structs.replace(onset, image=known) if onset.trial in (2, 3) else onset
+
+    here.record("feedback", edit=repeated)
+    here.decode(n_right=6, n_trials=7)
+    before = len(shown_images(here, "feedback") & shown_images(here, "record") - {known})
+    assert f"{2 + before} of the 8 images had been shown earlier" in Page(here.report()).text
+
+
+def shown_images(here: Lab, phase: Phase) -> set[str]:
+    blocks = make_plan(here.settings, here.context).blocks[phase]
+    trials = [(n, trial) for block in blocks for n, trial in enumerate(block.trials, start=1)]
+    return {trial.image for n, trial in trials if phase == "record" or n not in (2, 3)}
+
+
 def test_what_kept_pictures_away_is_counted_in_words(lab: MakeLab) -> None:
     here = lab(INTERLEAVED, feedback=True)
     here.record()
@@ -526,15 +596,15 @@ def command(*arguments: str) -> Result:
 def test_the_command_evaluate_labels_every_accuracy_of_a_nested_design(
     nested_session: Path,
 ) -> None:
-    result = command("evaluate", str(nested_session))
+    result = command("evaluate", "--cluster", "none", str(nested_session))
     assert result.exit_code == 0, result.output
     accuracies = [line for line in result.output.splitlines() if "(chance" in line]
-    assert len(accuracies) == 2 + 4  # top-1, top-3, and each of the four classes
+    assert len(accuracies) == 2 + 2 + 4  # top-1, top-3; F1, kappa; and each of the four classes
     assert all(line.endswith(CONFOUNDED) for line in accuracies)
 
 
 def test_the_command_evaluate_can_be_read_by_a_program(nested_session: Path) -> None:
-    result = command("evaluate", str(nested_session), "--json")
+    result = command("evaluate", "--cluster", "none", str(nested_session), "--json")
     found = msgspec.json.decode(result.stdout, type=SessionEvaluation)
     assert found == read_evaluation(SessionFolder.at(nested_session))
     assert found.cross_validation is not None
@@ -544,7 +614,9 @@ def test_the_command_evaluate_can_be_read_by_a_program(nested_session: Path) -> 
 def test_the_command_evaluate_refuses_a_split_that_the_design_does_not_allow(
     nested_session: Path,
 ) -> None:
-    result = command("evaluate", str(nested_session), "--split", "leave-one-run-out")
+    result = command(
+        "evaluate", "--cluster", "none", str(nested_session), "--split", "leave-one-run-out"
+    )
     assert isinstance(result.exception, PhospheneError)
     assert "class and time are one variable" in str(result.exception)
 

@@ -68,6 +68,16 @@ def test_classes_repeated_in_blocks_of_their_own_are_not_nested() -> None:
     assert not is_nested(onsets(plan))
 
 
+def test_neighbouring_blocks_of_one_class_are_one_stretch_of_time() -> None:
+    assert is_nested(onsets([(1, 1, "a"), (1, 2, "a"), (1, 3, "b"), (1, 4, "c"), (1, 5, "b")]))
+    assert not is_nested(onsets([(1, 1, "a"), (1, 2, "b"), (1, 3, "a"), (1, 4, "b")]))
+
+
+def test_classes_that_follow_each_other_are_nested_wherever_blocks_end() -> None:
+    assert is_nested(onsets([(1, 1, "a")] * 3 + [(1, 1, "b")] * 2 + [(1, 2, "b")] * 2))
+    assert not is_nested(onsets([(1, 1, "a")] * 2 + [(1, 1, "b")] * 2))
+
+
 def test_a_single_block_nests_nothing_and_neither_does_a_class_shown_once() -> None:
     assert not is_nested(onsets([(1, 1, "a"), (1, 1, "a"), (1, 1, "b")]))
     assert not is_nested(onsets([*interleaved(2, 2, 3), (1, 1, "rare")]))

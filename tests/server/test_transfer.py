@@ -356,8 +356,8 @@ def test_the_command_prints_the_matrix_and_every_accuracy_in_full(pair: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["STUDY", "STUDY"], "several need --transfer"),
-        (["--transfer", "STUDY", "--split", "paper"], "the split that each design allows"),
+        (["--transfer", "STUDY", "--decoder", "lda", "--decoder", "power-lr"], "one decoder"),
+        (["--transfer", "STUDY", "--split", "paper"], "the splits of the designs"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(

@@ -1,5 +1,6 @@
 """How well a decoder does on trials that it has not seen, told together with what that is worth."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -8,10 +9,14 @@ import numpy as np
 
 from phosphene.analysis import metrics
 from phosphene.analysis.folding import Pipeline, Tested, tested
-from phosphene.analysis.metrics import CONFOUNDED, Accuracy
+from phosphene.analysis.metrics import Accuracy
+from phosphene.analysis.permutation import Permutation, permute_labels
 from phosphene.analysis.predictions import Predictions, aligned
-from phosphene.analysis.splits import Fold, default_split, is_nested, make_folds
+from phosphene.analysis.scores import Score, scores
+from phosphene.analysis.splits import Fold, default_split, make_folds
+from phosphene.analysis.units import units_of
 from phosphene.choice import Chosen, plain
+from phosphene.design import CONFOUNDED, Shown, is_nested
 from phosphene.errors import PhospheneError
 from phosphene.interfaces import Context, DecoderConfig, TrainingSet
 
@@ -40,7 +45,14 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Trials left out because samples of their epoch are missing."""
     trained_on: str = ""
     """Subject whose recording the decoder was fitted on, if it is another than the one tested."""
-    interval: Literal["Clopper-Pearson"] = "Clopper-Pearson"
+    interval: Literal["Clopper-Pearson", "Korn-Graubard"] = "Clopper-Pearson"
+    """The second where trials are independent only if they are of different blocks."""
+    scores: tuple[Score, ...] = ()
+    """Macro F1 and Cohen's kappa, of top-1."""
+    permutation: Permutation | None = None
+    """Of top-1; None in evaluations of an early version."""
+    rejected: dict[str, int] = {}
+    """Trials that were not decoded because of artefacts, by wnid."""
 
 
 def evaluate(
@@ -78,22 +90,41 @@ def predict(
     folds: Sequence[Fold],
 ) -> Predictions:
     """Return the probabilities of every tested trial, in the order of the trials."""
+    label = CONFOUNDED if is_nested(training_set.trials) else ""
     found: list[Tested] = []
     for number, fold in enumerate(folds):
-        name = f"testing {fold.name}"
+        # A decoder may tell how well it does on what it holds out.
+        name = f"testing {fold.name}" + (f" ({label})" if label else "")
         part = context.part(number / len(folds), (number + 1) / len(folds), name)
         part.progress(0.0, "")
         found.append(tested(training_set, pipeline, decoder, part, fold))
     context.progress(1.0, "tested")
+    return assembled(training_set.trials, folds, found)
+
+
+def assembled(
+    trials: Sequence[Shown], folds: Sequence[Fold], found: Sequence[Tested]
+) -> Predictions:
+    """Return what was made of the test trials of all folds, in the order of the trials."""
     # A decoder may know classes that no trial showed.
-    classes = tuple(sorted({*training_set.classes}.union(*(each.classes for each in found))))
-    probabilities = np.full((len(training_set.trials), len(classes)), np.nan)
-    tested_in = [""] * len(training_set.trials)
+    shown = {trial.wnid for trial in trials}
+    classes = tuple(sorted(shown.union(*(each.classes for each in found))))
+    probabilities = np.full((len(trials), len(classes)), np.nan)
+    tested_in = [""] * len(trials)
     for fold, each in zip(folds, found, strict=True):
         probabilities[fold.test] = aligned(each.probabilities, each.classes, classes)
         for index in fold.test:
             tested_in[index] = fold.name
-    return Predictions(training_set.trials, tested_in, classes, probabilities)
+    nothing = np.isnan(probabilities).any(axis=1)
+    rejected = [row for row in np.flatnonzero(nothing).tolist() if tested_in[row]]
+    kept = [row for row in range(len(trials)) if row not in set(rejected)]
+    return Predictions(
+        [trials[row] for row in kept],
+        [tested_in[row] for row in kept],
+        classes,
+        probabilities[kept],
+        tuple((trials[row], tested_in[row]) for row in rejected),
+    )
 
 
 def judge(
@@ -103,12 +134,20 @@ def judge(
     names: Mapping[str, str],
     nested: bool,
 ) -> Evaluation:
-    """Return what predictions are worth; ``names`` are those of the classes by wnid."""
+    """Return what predictions are worth; ``names`` are those of the classes by wnid.
+
+    Raises ``PhospheneError`` if every trial was rejected.
+    """
     label = CONFOUNDED if nested else ""
     wnids, classes = predictions.wnids, predictions.classes
+    if not wnids:
+        raise PhospheneError(f"all {len(predictions.rejected)} trials were rejected as artefacts")
     probabilities = predictions.probabilities
     right = metrics.ranks(wnids, classes, probabilities) == 1
     chance = metrics.chance(wnids)
+    units = None if nested else units_of(predictions.trials)
+    of = units.of if units else None
+    top = metrics.top_accuracies(wnids, classes, probabilities, label, of)
     return Evaluation(
         decoder=decoder,
         split=split,
@@ -116,10 +155,14 @@ def judge(
         label=label,
         n_trials=len(wnids),
         classes={wnid: names.get(wnid, wnid) for wnid in classes},
-        top=metrics.top_accuracies(wnids, classes, probabilities, label),
-        by_class=metrics.accuracy_by(wnids, right, chance, label),
-        by_fold=_in_order(metrics.accuracy_by(predictions.folds, right, chance, label)),
+        top=top,
+        by_class=metrics.accuracy_by(wnids, right, chance, label, of),
+        by_fold=_in_order(metrics.accuracy_by(predictions.folds, right, chance, label, of)),
         confusion=tuple(map(tuple, metrics.confusion(wnids, classes, probabilities).tolist())),
+        interval="Clopper-Pearson" if units is None or units.single else "Korn-Graubard",
+        scores=scores(wnids, predictions.decoded, classes, units, top[0]) if top else (),
+        permutation=permute_labels(wnids, classes, probabilities, units, _rng()),
+        rejected=dict(sorted(Counter(trial.wnid for trial, _ in predictions.rejected).items())),
     )
 
 
@@ -133,7 +176,12 @@ def describe(evaluation: Evaluation) -> list[str]:
     ]
     if evaluation.n_incomplete:
         lines.append(f"{evaluation.n_incomplete} trials were left out: samples are missing")
+    if evaluation.rejected:
+        lines.append(_describe_rejected(evaluation))
     lines += [f"top-{accuracy.k}: {accuracy}" for accuracy in evaluation.top]
+    lines += [f"{score.name}: {score}" for score in evaluation.scores]
+    if evaluation.permutation:
+        lines.append(f"permutation test, top-1: {evaluation.permutation}")
     return [*lines, *filter(None, [describe_origin(evaluation)])]
 
 
@@ -141,6 +189,17 @@ def describe_origin(evaluation: Evaluation) -> str:
     """Return a sentence for a decoder that belongs to another subject, or nothing."""
     subject = evaluation.trained_on
     return f"The decoder was trained on another subject: {subject}." if subject else ""
+
+
+def _describe_rejected(evaluation: Evaluation) -> str:
+    counts = evaluation.rejected
+    by_class = ", ".join(f"{evaluation.classes.get(wnid, wnid)} {n}" for wnid, n in counts.items())
+    return f"{sum(counts.values())} trials were rejected as artefacts, by class: {by_class}"
+
+
+def _rng() -> np.random.Generator:
+    """Return the generator of permutations: the same decodings have the same p."""
+    return np.random.default_rng([*b"permutation"])
 
 
 def _in_order(found: dict[str, Accuracy]) -> dict[str, Accuracy]:

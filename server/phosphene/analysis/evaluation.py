@@ -7,12 +7,13 @@ from typing import Any, Literal
 import msgspec
 from msgspec import structs
 
+from phosphene.analysis.audits.results import Audits, audit_session, warnings
 from phosphene.analysis.crossvalidation import Evaluation, describe, evaluate, judge
 from phosphene.analysis.predictions import Predictions, read_decodings
-from phosphene.analysis.splits import is_nested
 from phosphene.bundle import CARD, read_card
 from phosphene.choice import plain
 from phosphene.dataset.study import SessionFolder
+from phosphene.design import is_nested
 from phosphene.epochs import Incomplete
 from phosphene.errors import PhospheneError
 from phosphene.interfaces import Context, TrainingSet
@@ -31,6 +32,7 @@ __all__ = [
     "evaluate",
     "evaluate_feedback",
     "evaluate_session",
+    "keep_evaluation",
     "read_evaluation",
     "summary",
 ]
@@ -49,6 +51,10 @@ class SessionEvaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Why the recording could not be cross-validated."""
     recordings: Mapping[str, int] = {}
     """What was cross-validated: bytes by file."""
+    audits: Audits | None = None
+    """Of the ``record`` phase; None if nothing was recorded or it cannot be audited."""
+    audits_problem: str = ""
+    """Why the recording could not be audited."""
     format: Literal[1] = 1
 
 
@@ -69,15 +75,64 @@ def evaluate_session(
     """
     settings = read_resolved(folder.settings_file, registry)
     tested = tested or settings
-    suffix = "" if tested == settings else f"_{tested.decoder.name}"
-    cross_validation = None
+    suffix = "" if tested == settings else tested.decoder.name
+    judged = None
     if folder.segments("record"):
-        cross_validation, predictions = _cross_validate(folder, tested, context, split)
-        predictions.write(folder.derivatives / f"predictions{suffix}.tsv")
-    feedback = evaluate_feedback(folder, settings, context)
-    shadows = evaluate_shadows(folder, settings, context)
-    found = SessionEvaluation(cross_validation, feedback, shadows, recordings=_recordings(folder))
-    return _written(found, folder.derivatives / f"evaluation{suffix}.json")
+        judged = _cross_validate(folder, tested, context, split)
+    return keep_evaluation(folder, settings, context, judged, suffix)
+
+
+def keep_evaluation(
+    folder: SessionFolder,
+    settings: Settings,
+    context: Context,
+    judged: tuple[Evaluation, Predictions] | PhospheneError | None,
+    suffix: str = "",
+) -> SessionEvaluation:
+    """Write a session's cross-validation, and what was decoded live, into its derivatives.
+
+    ``settings`` are the session's own, ``suffix`` what marks the files of another decoder.
+    ``judged`` may also be the reason why there is no cross-validation. All evaluations come by
+    here, so that each is audited.
+    """
+    cross_validation, predictions, problem = None, None, ""
+    mark = f"_{suffix}" if suffix else ""
+    if isinstance(judged, PhospheneError):
+        problem = str(judged)
+    elif judged is not None:
+        cross_validation, predictions = judged
+        predictions.write(folder.derivatives / f"predictions{mark}.tsv")
+    audits, audits_problem = _audited(folder, settings, context, cross_validation, predictions)
+    found = SessionEvaluation(
+        cross_validation,
+        evaluate_feedback(folder, settings, context),
+        evaluate_shadows(folder, settings, context),
+        problem,
+        _recordings(folder),
+        audits,
+        audits_problem,
+    )
+    return _written(found, folder.derivatives / f"evaluation{mark}.json")
+
+
+def _audited(
+    folder: SessionFolder,
+    settings: Settings,
+    context: Context,
+    evaluation: Evaluation | None,
+    predictions: Predictions | None,
+) -> tuple[Audits | None, str]:
+    """Return the audits of a recording, or why there are none; neither if there is none."""
+    if not folder.segments("record"):
+        return None, ""
+    tested = None
+    if evaluation and predictions:
+        (name,) = evaluation.decoder
+        tested = (name, predictions)
+    try:
+        return audit_session(folder, settings, context, tested), ""
+    except PhospheneError as error:
+        return None, str(error)
 
 
 def current_evaluation(
@@ -88,18 +143,17 @@ def current_evaluation(
     It never fails: why a recording could not be evaluated is part of what it says.
     """
     settings = read_resolved(folder.settings_file, registry)
-    feedback = evaluate_feedback(folder, settings, context)
-    shadows = evaluate_shadows(folder, settings, context)
     if folder.evaluation_file.exists():
         found = read_evaluation(folder)
         if found.cross_validation and found.recordings == _recordings(folder):
+            feedback = evaluate_feedback(folder, settings, context)
+            shadows = evaluate_shadows(folder, settings, context)
             found = structs.replace(found, feedback=feedback, shadows=shadows)
             return _written(found, folder.evaluation_file)
     try:
         return evaluate_session(folder, registry, context)
     except PhospheneError as error:
-        found = SessionEvaluation(None, feedback, shadows, str(error), _recordings(folder))
-        return _written(found, folder.evaluation_file)
+        return keep_evaluation(folder, settings, context, error)
 
 
 def evaluate_feedback(
@@ -165,6 +219,10 @@ def summary(found: SessionEvaluation) -> list[str]:
     lines = [f"not evaluated: {found.problem}"] if found.problem else []
     for evaluation in filter(None, (found.cross_validation, found.feedback, *found.shadows)):
         lines += describe(evaluation)
+    if found.audits:
+        lines += warnings(found.audits)
+    if found.audits_problem:
+        lines.append(f"not audited: {found.audits_problem}")
     return lines or ["nothing was decoded in this session"]
 
 

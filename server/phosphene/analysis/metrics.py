@@ -7,8 +7,21 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-CONFOUNDED = "confounded by design: not evidence of decoding"
-"""What stands beside every accuracy of a design in which class and time are one variable."""
+from phosphene.design import CONFOUNDED
+
+__all__ = [
+    "CONFIDENCE",
+    "CONFOUNDED",
+    "Accuracy",
+    "accuracy",
+    "accuracy_by",
+    "accuracy_over",
+    "chance",
+    "confusion",
+    "ranks",
+    "top_accuracies",
+]
+
 CONFIDENCE = 0.95
 RANKS = (1, 3, 5)
 
@@ -27,6 +40,8 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     high: float
     label: str = ""
     """``CONFOUNDED`` if it is no evidence; part of the text."""
+    n_units: int = 0
+    """Units, such as blocks, whose trials the interval does not take as independent; 0 if none."""
 
     @property
     def fraction(self) -> float:
@@ -42,9 +57,10 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         fraction, chance, low, high = (
             f"{100 * value:.1f}" for value in (self.fraction, self.chance, self.low, self.high)
         )
+        over = f" over {self.n_units} units" if self.n_units else ""
         text = (
             f"{fraction} % of {self.n_trials} trials "
-            f"(chance {chance} %, 95 % interval {low} to {high} %)"
+            f"(chance {chance} %, 95 % interval{over} {low} to {high} %)"
         )
         return f"{text}: {self.label}" if self.label else text
 
@@ -61,6 +77,33 @@ def accuracy(n_correct: int, n_trials: int, chance: float, k: int = 1, label: st
     interval = binomtest(n_correct, n_trials).proportion_ci(CONFIDENCE, method="exact")
     low, high = float(interval.low), float(interval.high)
     return Accuracy(k, n_correct, n_trials, chance, low, high, label)
+
+
+def accuracy_over(
+    right: NDArray[np.bool_],
+    units: NDArray[np.intp] | None,
+    chance: float,
+    k: int = 1,
+    label: str = "",
+) -> Accuracy:
+    """Return the accuracy of trials of which those of a unit may not be independent.
+
+    ``units`` numbers the unit of each trial; without it, and where a unit is a trial, this is
+    ``accuracy``. Otherwise the interval is that of Korn and Graubard, Survey Methodology 24:193
+    (1998): Clopper and Pearson's for as many independent trials as would vary as the units do, made
+    wider for their being few. One unit alone says nothing: the interval is 0 to 1.
+    """
+    from scipy.stats import beta
+
+    n, n_correct = len(right), int(right.sum())
+    n_units = n if units is None else len(np.unique(units))
+    if units is None or n_units == n:
+        return accuracy(n_correct, n, chance, k, label)
+    effective = _effective_trials(right, units, n_units)
+    hits, tail = effective * n_correct / n, (1 - CONFIDENCE) / 2
+    low = float(beta.ppf(tail, hits, effective - hits + 1)) if hits > 0 else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, effective - hits)) if hits < effective else 1.0
+    return Accuracy(k, n_correct, n, chance, low, high, label, n_units)
 
 
 def ranks(
@@ -81,25 +124,33 @@ def top_accuracies(
     classes: Sequence[str],
     probabilities: NDArray[np.floating],
     label: str = "",
+    units: NDArray[np.intp] | None = None,
 ) -> tuple[Accuracy, ...]:
     """Return the top-1, top-3 and top-5 accuracy, as far as more classes than that were shown."""
     rank = ranks(wnids, classes, probabilities)
     n_shown = len(set(wnids))
     return tuple(
-        accuracy(int((rank <= k).sum()), len(rank), chance(wnids, k), k, label)
-        for k in RANKS
-        if k < n_shown
+        accuracy_over(rank <= k, units, chance(wnids, k), k, label) for k in RANKS if k < n_shown
     )
 
 
 def accuracy_by(
-    groups: Sequence[str], right: NDArray[np.bool_], chance: float, label: str = ""
+    groups: Sequence[str],
+    right: NDArray[np.bool_],
+    chance: float,
+    label: str = "",
+    units: NDArray[np.intp] | None = None,
 ) -> dict[str, Accuracy]:
     """Return the top-1 accuracy of each group of trials: of each class, or of each fold."""
     found = np.array(groups)
     return {
-        group: accuracy(int(right[found == group].sum()), n, chance, label=label)
-        for group, n in Counter(groups).items()
+        group: accuracy_over(
+            right[found == group],
+            None if units is None else units[found == group],
+            chance,
+            label=label,
+        )
+        for group in dict.fromkeys(groups)
     }
 
 
@@ -116,3 +167,20 @@ def confusion(
 
     decoded = np.array(classes)[probabilities.argmax(axis=1)]
     return np.asarray(confusion_matrix(wnids, decoded, labels=classes))
+
+
+def _effective_trials(right: NDArray[np.bool_], units: NDArray[np.intp], n_units: int) -> float:
+    """Return how many independent trials the units are worth."""
+    from scipy.stats import t
+
+    if n_units < 2:
+        return 0.0
+    n, fraction = len(right), right.mean()
+    number = np.unique(units, return_inverse=True)[1]
+    apart = np.bincount(number, right - fraction)
+    variance = n_units / (n_units - 1) * (apart**2).sum() / n**2
+    # Where nothing varies, because everything or nothing is right, a unit counts once.
+    worth = fraction * (1 - fraction) / variance if variance else float(n_units)
+    tail = (1 + CONFIDENCE) / 2
+    few = (t.ppf(tail, n - 1) / t.ppf(tail, n_units - 1)) ** 2
+    return float(min(n, worth * few))

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import NDArray
 
+from phosphene.analysis.audits.finding import Finding
 from phosphene.analysis.crossvalidation import Evaluation
 from phosphene.analysis.drawing import ACCENT, LINE, SECOND, SOFT, drawing, set_title
 from phosphene.analysis.feedback import Stage
@@ -164,6 +165,27 @@ def timing_plot(errors: Mapping[str, NDArray[np.float64]]) -> Html:
         set_title(axes, "How regularly the images followed each other", "")
 
     return drawing(WIDTH, 2.1, "Time between images minus plan; see the table", draw)
+
+
+def curve_plot(finding: Finding) -> Html:
+    """Draw the accuracy of decoding by the middle of its window, beside chance."""
+    x, y, low, high = np.array(finding.curve).T
+    times = x * MILLISECONDS
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.axvline(0, color=SOFT, lw=0.8)
+        axes.fill_between(times, low, high, color=ACCENT, alpha=0.18, lw=0)
+        axes.plot(times, y, color=ACCENT, lw=1.8, marker="o", ms=4, label="accuracy, 95 % interval")
+        if finding.null is not None:
+            axes.axhline(finding.null, color=SECOND, lw=1.4, label="chance")
+        axes.set(xlabel="middle of the window, time from onset (ms)", ylim=(0, None))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+        figure.legend(loc="outside lower left", ncols=2, fontsize=8.5)
+        set_title(axes, f"{finding.audit}: when the class can be decoded", finding.label)
+
+    peak = f"highest {times[int(np.argmax(y))]:.0f} ms after onset"
+    return drawing(WIDTH, 2.7, f"Decoding by time, {peak}. {finding.label}", draw)
 
 
 def latency_plot(stages: Sequence[Stage]) -> Html:

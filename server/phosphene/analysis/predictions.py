@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.analysis.splits import Shown
 from phosphene.decodings import FIELDS
+from phosphene.design import Shown
 from phosphene.errors import PhospheneError
 from phosphene.journal import BlockKey
 
@@ -25,6 +25,10 @@ LIVE_FIELDS = (
     "joined",
     "first_sample",
 )
+
+
+NOTHING = "n/a"
+"""What stands in a table, as BIDS wants it, for the decoding of a trial that was rejected."""
 
 
 class LiveTrial(msgspec.Struct, frozen=True):
@@ -56,6 +60,9 @@ class Predictions:
     """wnids of the columns."""
     probabilities: NDArray[np.floating]
     """(n_trials, n_classes)"""
+    rejected: tuple[tuple[Shown, str], ...] = ()
+    """Trials that were not decoded because of artefacts, which are in none of the above, and the
+    round in which they would have been tested."""
 
     @property
     def wnids(self) -> list[str]:
@@ -76,6 +83,9 @@ class Predictions:
         for trial, fold, decoded, row in rows:
             key = [getattr(trial, field) for field in FIELDS]
             writer.writerow([*key, fold, decoded, *(f"{p:.6g}" for p in row)])
+        for trial, fold in self.rejected:
+            key = [getattr(trial, field) for field in FIELDS]
+            writer.writerow([*key, fold, *[NOTHING] * (1 + len(self.classes))])
         path.write_text(text.getvalue(), encoding="utf-8")
 
 
@@ -119,16 +129,18 @@ def read_predictions(path: Path) -> Predictions | None:
                 (
                     _live_trial({"latency": "nan", **row}),
                     row["fold"],
-                    [float(row[c]) for c in classes],
+                    [float(row[c]) for c in classes] if row["prediction"] != NOTHING else None,
                 )
                 for row in reader
             ]
         except (KeyError, TypeError, ValueError) as error:
             raise PhospheneError(f"{path}, line {reader.line_num}: {error!r}") from None
-    if not rows:
+    decoded = [each for each in rows if each[2] is not None]
+    if not decoded:
         return None
-    trials, folds, probabilities = zip(*rows, strict=True)
-    return Predictions(trials, folds, classes, np.array(probabilities))
+    trials, folds, probabilities = zip(*decoded, strict=True)
+    rejected = tuple((trial, fold) for trial, fold, found in rows if found is None)
+    return Predictions(trials, folds, classes, np.array(probabilities), rejected)
 
 
 def aligned(

@@ -19,6 +19,7 @@ from phosphene.analysis.html import (
 )
 from phosphene.analysis.material import Material
 from phosphene.analysis.metrics import Accuracy
+from phosphene.analysis.report_audits import audits
 from phosphene.analysis.report_feedback import feedback
 from phosphene.analysis.report_pictures import likeness
 
@@ -146,6 +147,7 @@ def settings(material: Material) -> Html:
 SECTIONS: tuple[Callable[[Material], Html], ...] = (
     what_was_done,
     accuracy,
+    audits,
     feedback,
     likeness,
     signal,

@@ -4,19 +4,27 @@ A design is *nested* if class and time are one variable in it. Whatever drifts t
 and no split can tell a drift from a response of the brain.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phosphene.design import Shown, Unit, block_of, is_nested, run_of
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
 from phosphene.suggestions import choices
 
+__all__ = ["Fold", "Shown", "default_split", "is_nested", "make_folds", "random_folds"]
+
 N_TENTHS = 10
 """The paper trains on 80 % of the images, tests on 10 % and keeps 10 % for validation."""
+NO_RANDOM = (
+    "the split 'random' is for the audit of splits alone: it trains on trials right before and "
+    "after the tested ones, so that whatever drifts is decoded together with the class, or against "
+    "it; leave --split out for what the design allows"
+)
 
 
 class Fold(NamedTuple):
@@ -28,46 +36,17 @@ class Fold(NamedTuple):
     name: str
 
 
-class Shown(Protocol):
-    """What splits and tables ask of a trial; an ``Onset`` has it."""
-
-    @property
-    def phase(self) -> str: ...  # noqa: D102
-    @property
-    def run(self) -> int: ...  # noqa: D102
-    @property
-    def block(self) -> int: ...  # noqa: D102
-    @property
-    def attempt(self) -> int: ...  # noqa: D102
-    @property
-    def trial(self) -> int: ...  # noqa: D102
-    @property
-    def wnid(self) -> str: ...  # noqa: D102
-    @property
-    def image(self) -> str: ...  # noqa: D102
-
-
-Unit = tuple[str | int, ...]
-
-
-def is_nested(trials: Sequence[Shown], at_least: int = 2) -> bool:
-    """Return whether class and time are one variable.
-
-    They are if all trials of some class lie in one of several blocks, or in one of several runs.
-    A class with fewer than ``at_least`` trials says nothing about the design.
-    """
-    return any(_confines_a_class(trials, unit, at_least) for unit in (_block, _run))
-
-
 def default_split(trials: Sequence[Shown]) -> str:
     """Return the name of the split that a recording allows: by run, if not by block."""
     if is_nested(trials):
         return "paper"
-    return "leave-one-run-out" if len(_units(trials, _run)) > 1 else "leave-one-block-out"
+    return "leave-one-run-out" if len(_units(trials, run_of)) > 1 else "leave-one-block-out"
 
 
 def make_folds(name: str, trials: Sequence[Onset], seed: int = 0) -> tuple[Fold, ...]:
     """Return the folds of a split by name; ``PhospheneError`` if the design does not allow it."""
+    if name == "random":
+        raise PhospheneError(NO_RANDOM)
     if name not in SPLITS:
         raise PhospheneError(f"no split {name!r}{choices(name, SPLITS)}")
     return SPLITS[name](trials, seed)
@@ -79,12 +58,12 @@ def leave_one_run_out(trials: Sequence[Shown], _seed: int = 0) -> tuple[Fold, ..
     Raises ``PhospheneError`` for nested designs, for a single run, and if a class of the tested
     run would be missing from training.
     """
-    return _leave_one_out(trials, "run", _run)
+    return _leave_one_out(trials, "run", run_of)
 
 
 def leave_one_block_out(trials: Sequence[Shown], _seed: int = 0) -> tuple[Fold, ...]:
     """Test each planned block on a decoder that saw neither it nor its images; errors as above."""
-    return _leave_one_out(trials, "block", _block)
+    return _leave_one_out(trials, "block", block_of)
 
 
 def paper(trials: Sequence[Shown], seed: int = 0) -> tuple[Fold, ...]:
@@ -111,6 +90,31 @@ def paper(trials: Sequence[Shown], seed: int = 0) -> tuple[Fold, ...]:
     )
 
 
+def random_folds(trials: Sequence[Shown], n_folds: int, seed: int = 0) -> tuple[Fold, ...]:
+    """Deal the trials of each class out to folds at random, whatever their time and image.
+
+    For the audit that shows what such a split makes of a drift; ``make_folds`` refuses it. Raises
+    ``PhospheneError`` for fewer than two folds, or for a class with fewer than two trials.
+    """
+    counts = Counter(trial.wnid for trial in trials)
+    if n_folds < 2 or min(counts.values(), default=0) < 2:
+        raise PhospheneError(
+            f"a random split needs at least 2 folds, and 2 trials of every class; found {n_folds} "
+            f"folds, and {min(counts.values(), default=0)} trials of a class"
+        )
+    rng, wnids = np.random.default_rng(seed), np.array([trial.wnid for trial in trials])
+    fold = np.empty(len(trials), np.intp)
+    dealt = 0  # So that the folds are as large as each other, and not only of each class.
+    for wnid in sorted(counts):
+        rows = rng.permutation(np.flatnonzero(wnids == wnid))
+        fold[rows] = (dealt + np.arange(len(rows))) % n_folds
+        dealt += len(rows)
+    return tuple(
+        Fold(np.flatnonzero(fold != number), np.flatnonzero(fold == number), f"part {number + 1}")
+        for number in sorted(set(fold.tolist()))
+    )
+
+
 Split = Callable[[Sequence[Shown], int], tuple[Fold, ...]]
 SPLITS: Mapping[str, Split] = {
     "leave-one-run-out": leave_one_run_out,
@@ -119,26 +123,8 @@ SPLITS: Mapping[str, Split] = {
 }
 
 
-def _run(trial: Shown) -> Unit:
-    return (trial.phase, trial.run)
-
-
-def _block(trial: Shown) -> Unit:
-    return (trial.phase, trial.run, trial.block)
-
-
 def _units(trials: Sequence[Shown], unit: Callable[[Shown], Unit]) -> list[Unit]:
     return sorted({unit(trial) for trial in trials})
-
-
-def _confines_a_class(
-    trials: Sequence[Shown], unit: Callable[[Shown], Unit], at_least: int
-) -> bool:
-    units_of = defaultdict(list)
-    for trial in trials:
-        units_of[trial.wnid].append(unit(trial))
-    known = [units for units in units_of.values() if len(units) >= at_least]
-    return len(_units(trials, unit)) > 1 and any(len(set(units)) == 1 for units in known)
 
 
 def _leave_one_out(

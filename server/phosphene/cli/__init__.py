@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from phosphene.cli import config, control, keys, plugins, pool, worker
+from phosphene.cli.audit import audit
 from phosphene.cli.demo import demo
 from phosphene.cli.evaluate import evaluate
 from phosphene.cli.gallery import gallery
@@ -38,6 +39,7 @@ app.command()(control.resume)
 app.command()(control.stop)
 app.command()(train)
 app.command()(evaluate)
+app.command()(audit)
 app.command()(evaluate_pictures)
 app.command()(prospect)
 app.command()(report)

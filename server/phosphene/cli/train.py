@@ -30,5 +30,6 @@ def train(
         trained = tasks.train(settings, context, Train(str(house.folder.path)))
     if as_json:
         Console().print_json(msgspec.json.encode(trained).decode())
-    else:
-        console.print(f"bundle: {trained.bundle}", soft_wrap=True, highlight=False)
+        return
+    for line in [*trained.audits, f"bundle: {trained.bundle}"]:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -74,6 +74,11 @@ class Study:
         """How well each session's decoder does on the others."""
         return self.root / description.DERIVATIVES / "transfer.json"
 
+    @property
+    def comparison_file(self) -> Path:
+        """Decoders side by side, over sessions."""
+        return self.root / description.DERIVATIVES / "comparison.json"
+
     def sessions(self) -> list["SessionFolder"]:
         """Return the study's sessions, sorted by subject and session."""
         found = sorted(self.root.glob(SESSION_PATTERN))
