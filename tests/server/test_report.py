@@ -45,6 +45,7 @@ from phosphene.plan import block_seconds, make_plan
 from phosphene.registry import Registry, load_registry
 from phosphene.settings import ScreenSettings, Settings, load_settings, write_resolved
 from phosphene.states import State
+from phosphene.tasks import fit
 
 CHANNELS = ("Fp1", "Fp2", "Fz", "Cz", "Pz", "P7", "P8", "PO3", "PO4", "O1", "O2", "Oz")
 ANGLES = np.linspace(0, 2 * np.pi, len(CHANNELS), endpoint=False)
@@ -291,6 +292,47 @@ def test_a_nested_design_is_labelled_wherever_a_number_stands(lab: MakeLab) -> N
     assert len(of_accuracy) == 3
     for svg in of_accuracy:
         assert any(CONFOUNDED in word for word in Page(svg).words)
+
+
+def test_the_audits_are_told_with_verdict_and_words(loop: str, lab: MakeLab) -> None:
+    audits = section_of(loop, "Is it real? The audits")
+    assert "fire by accident in 5 % of recordings (Holm's correction)" in audits
+    assert "They tested the decoder 'power-lr' on 40 trials" in audits
+    assert "A0 clock silent The clock alone does not tell the class." in audits
+    assert "A10 permutation fires (a sign of decoding)" in audits
+    nested = lab(NESTED)
+    nested.record()
+    audits = section_of(nested.report(), "Is it real? The audits")
+    assert "A0 clock: The clock alone, without any EEG, tells the class" in audits
+    assert "A10 permutation not applicable No valid permutation exists" in audits
+    accuracies = re.findall(r"accuracy \d[^)]*?(?=A\d+ |$)", audits)
+    assert accuracies
+    assert all(CONFOUNDED in each for each in accuracies)
+
+
+def test_the_decoders_card_names_what_it_learnt_from(lab: MakeLab) -> None:
+    here = lab(INTERLEAVED)
+    here.record()
+    assert "card" not in here.report()
+    trained = fit(here.settings, here.context, str(here.folder.path))
+    card = section_of(here.report(), "The decoder's card")
+    assert "power-lr" in card
+    assert "40 epochs of 4 classes; runs: record 1, 2" in card
+    assert "12 EEG channels at 250 Hz" in card
+    assert Path(trained.bundle).is_dir()
+
+
+def test_other_measures_stand_beside_the_accuracy(loop: str) -> None:
+    accuracy = section_of(loop, "Accuracy")
+    for name in ("macro F1", "Cohen's kappa"):
+        assert re.search(rf"{name} -?[\d.]+ of 40 trials \(chance -?[\d.]+, 95 % inter", accuracy)
+    assert "permutation test p = 0.0002 (4999 permutations of trials within a block)" in accuracy
+
+
+def section_of(content: str, title: str) -> str:
+    """Return the text of a section of the report."""
+    start = content.index(f"<h2>{escape(title)}</h2>")
+    return Page(content[start : content.index("</section>", start)]).text
 
 
 def test_every_accuracy_stands_beside_chance_and_interval(loop: str) -> None:

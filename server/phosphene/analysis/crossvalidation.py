@@ -177,7 +177,7 @@ def describe(evaluation: Evaluation) -> list[str]:
     if evaluation.n_incomplete:
         lines.append(f"{evaluation.n_incomplete} trials were left out: samples are missing")
     if evaluation.rejected:
-        lines.append(_describe_rejected(evaluation))
+        lines.append(describe_rejected(evaluation))
     lines += [f"top-{accuracy.k}: {accuracy}" for accuracy in evaluation.top]
     lines += [f"{score.name}: {score}" for score in evaluation.scores]
     if evaluation.permutation:
@@ -185,16 +185,17 @@ def describe(evaluation: Evaluation) -> list[str]:
     return [*lines, *filter(None, [describe_origin(evaluation)])]
 
 
+def describe_rejected(evaluation: Evaluation) -> str:
+    """Return how many trials were not decoded because of artefacts, by class."""
+    counts = evaluation.rejected
+    by_class = ", ".join(f"{evaluation.classes.get(wnid, wnid)} {n}" for wnid, n in counts.items())
+    return f"{sum(counts.values())} trials were rejected as artefacts, by class: {by_class}"
+
+
 def describe_origin(evaluation: Evaluation) -> str:
     """Return a sentence for a decoder that belongs to another subject, or nothing."""
     subject = evaluation.trained_on
     return f"The decoder was trained on another subject: {subject}." if subject else ""
-
-
-def _describe_rejected(evaluation: Evaluation) -> str:
-    counts = evaluation.rejected
-    by_class = ", ".join(f"{evaluation.classes.get(wnid, wnid)} {n}" for wnid, n in counts.items())
-    return f"{sum(counts.values())} trials were rejected as artefacts, by class: {by_class}"
 
 
 def _rng() -> np.random.Generator:

@@ -11,7 +11,9 @@ from phosphene.analysis.feedback import Feedback, read_feedback
 from phosphene.analysis.metrics import Accuracy
 from phosphene.analysis.predictions import Predictions, read_decodings
 from phosphene.analysis.quality import Quality, measure_quality
+from phosphene.bundle import BundleCard, read_card
 from phosphene.dataset.study import SessionFolder
+from phosphene.design import CONFOUNDED, is_nested
 from phosphene.errors import PhospheneError
 from phosphene.interfaces import Context
 from phosphene.journal import aborted_blocks, read_journal
@@ -41,6 +43,13 @@ class Material:
     """Why the signal could not be looked at."""
     versions: dict[str, str]
     feedback: Feedback
+    card: BundleCard | None
+    """Of the bundle that was filed last."""
+
+    @property
+    def label(self) -> str:
+        """``CONFOUNDED`` if class and time were one variable in what was learnt from."""
+        return CONFOUNDED if is_nested(self.first_phase.stimuli) else ""
 
     @property
     def first_phase(self) -> PhaseCourse:
@@ -82,7 +91,13 @@ def gather(
         problem,
         json.loads(folder.settings_file.read_bytes())["versions"],
         read_feedback(folder, settings, unblind=unblind),
+        _card(folder),
     )
+
+
+def _card(folder: SessionFolder) -> BundleCard | None:
+    bundles = folder.bundles()
+    return read_card(bundles[-1]) if bundles else None
 
 
 def _quality(

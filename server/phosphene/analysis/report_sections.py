@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from phosphene.analysis import plots, words
+from phosphene.analysis.crossvalidation import Evaluation, describe_rejected
 from phosphene.analysis.html import (
     Html,
     bullets,
@@ -32,9 +33,14 @@ WHAT_WAS_TESTED = {
     "been trained on other trials of the same blocks.",
 }
 HOW_MEASURED = (
-    "Chance is what the best constant guess scores. Intervals are those of Clopper and Pearson "
-    "(1934), trials taken as independent. A tie between classes counts as wrong."
+    "Chance is what the best constant guess scores. A tie between classes counts as wrong."
 )
+INTERVALS = {
+    "Clopper-Pearson": "Intervals are those of Clopper and Pearson (1934), trials taken as "
+    "independent.",
+    "Korn-Graubard": "Intervals are those of Korn and Graubard (1998), blocks taken as "
+    "independent: the trials of a block are not.",
+}
 
 
 def what_was_done(material: Material) -> Html:
@@ -73,9 +79,12 @@ def accuracy(material: Material) -> Html:
         _banner(evaluation.label),
         paragraph(
             f"The decoder {decoder} was trained and tested {len(folds)} times (split: "
-            f"{evaluation.split}). {WHAT_WAS_TESTED[evaluation.split]} {HOW_MEASURED}"
+            f"{evaluation.split}). {WHAT_WAS_TESTED[evaluation.split]} {HOW_MEASURED} "
+            f"{INTERVALS[evaluation.interval]}"
         ),
         accuracy_facts(rows),
+        facts(_other_measures(evaluation)),
+        paragraph(describe_rejected(evaluation)) if evaluation.rejected else Html(),
         figure(
             plots.accuracy_plot({**rows, **folds}, "Accuracy beside chance"),
             "All trials, and top-1 accuracy of each round of training and testing.",
@@ -83,6 +92,14 @@ def accuracy(material: Material) -> Html:
         figure(plots.class_plot(evaluation), "Which classes were told from the others."),
         figure(plots.confusion_plot(evaluation), "A row is a class that was shown."),
     )
+
+
+def _other_measures(evaluation: Evaluation) -> dict[str, str]:
+    """Return what else is told of top-1 decodings."""
+    rows = {each.name: str(each) for each in evaluation.scores}
+    if evaluation.permutation:
+        rows["permutation test"] = str(evaluation.permutation)
+    return rows
 
 
 def signal(material: Material) -> Html:
@@ -134,6 +151,38 @@ def timing(material: Material) -> Html:
     )
 
 
+def card(material: Material) -> Html:
+    """Return what the newest decoder of the session says about itself."""
+    found = material.card
+    if found is None:
+        return Html()
+    (name,) = found.decoder
+    runs = [f"{phase} {', '.join(map(str, numbers))}" for phase, numbers in found.runs.items()]
+    rows = {
+        "Decoder": name,
+        "Trained on": f"{found.n_epochs} epochs of {len(found.classes)} classes; "
+        f"runs: {'; '.join(runs) or 'not known'}",
+        "Signal": f"{found.spec.n_channels} EEG channels at {found.spec.sfreq:g} Hz",
+        "Epochs": f"{found.epochs.tmin:g} to {found.epochs.tmax:g} s from onset",
+        "Seed": str(found.seed),
+        "Training data": f"SHA-256 {found.data_sha256}",
+    }
+    metrics = {key.replace("_", " "): f"{value:.3g}" for key, value in found.metrics.items()}
+    return section(
+        "The decoder's card",
+        paragraph("The bundle that the session filed last says of itself:"),
+        facts(rows),
+        _own_metrics(metrics, material.label),
+    )
+
+
+def _own_metrics(metrics: dict[str, str], label: str) -> Html:
+    if not metrics:
+        return Html()
+    said = "On trials that it held out while it learnt, by which it chose; no measure of decoding"
+    return Html(paragraph(f"{said}{f' ({label})' * bool(label)}:") + facts(metrics))
+
+
 def settings(material: Material) -> Html:
     """Return what is needed to do it again."""
     content = json.dumps(material.plain_settings, indent=2, ensure_ascii=False)
@@ -152,6 +201,7 @@ SECTIONS: tuple[Callable[[Material], Html], ...] = (
     likeness,
     signal,
     timing,
+    card,
     settings,
 )
 
