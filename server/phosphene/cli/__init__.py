@@ -16,6 +16,7 @@ from phosphene.cli.demo import demo
 from phosphene.cli.evaluate import evaluate
 from phosphene.cli.gallery import gallery
 from phosphene.cli.pictures import evaluate_pictures
+from phosphene.cli.plan import plan
 from phosphene.cli.prospect import prospect
 from phosphene.cli.report import report
 from phosphene.cli.run import run
@@ -41,6 +42,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(audit)
 app.command()(evaluate_pictures)
+app.command()(plan)
 app.command()(prospect)
 app.command()(report)
 app.command()(gallery)
