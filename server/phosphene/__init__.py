@@ -5,6 +5,8 @@ from phosphene.events import Block, Onset, Trial
 from phosphene.hookspecs import hookimpl
 from phosphene.interfaces import (
     Context,
+    Dataset,
+    DatasetConfig,
     Decoder,
     DecoderConfig,
     Decoding,
@@ -29,6 +31,8 @@ from phosphene.stimulus import StimulusSet
 __all__ = [
     "Block",
     "Context",
+    "Dataset",
+    "DatasetConfig",
     "Decoder",
     "DecoderConfig",
     "Decoding",

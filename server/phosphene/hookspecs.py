@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pluggy
 
 from phosphene.interfaces import (
+    DatasetConfig,
     DecoderConfig,
     EpochStepConfig,
     GeneratorConfig,
@@ -52,3 +53,8 @@ def paradigm() -> Mapping[str, type[ParadigmConfig]]:  # type: ignore[empty-body
 @hookspec
 def stimuli() -> Mapping[str, type[StimulusSetConfig]]:  # type: ignore[empty-body]
     """Offer image sets."""
+
+
+@hookspec
+def dataset() -> Mapping[str, type[DatasetConfig]]:  # type: ignore[empty-body]
+    """Offer published data sets that can be imported."""

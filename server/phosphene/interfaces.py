@@ -6,7 +6,7 @@ never work, and ``PhospheneError`` in ``build`` for one that this signal cannot 
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
@@ -297,4 +297,34 @@ class StimulusSetConfig(PluginConfig, frozen=True):
 
     def build(self, cache: Path) -> StimulusSet:
         """Return the set; what has to be generated is kept in the folder ``cache``."""
+        raise NotImplementedError
+
+
+class Dataset(Protocol):
+    """A published data set on this computer, opened."""
+
+    spec: SignalSpec
+    """Of every subject's signal."""
+    images: Mapping[str, str]
+    """Image id -> wnid. The id is the path of the image's file in the folder of all images."""
+    subjects: Sequence[str]
+    """Ids of letters and digits."""
+    parts: Mapping[str, str]
+    """Image id -> train, val or test, as published; empty if there is no such split."""
+    notes: Sequence[str]
+    """What an analyst must know: what was left out, and what is not known. Complete sentences."""
+
+    def trials(self, subject: str) -> Iterator[tuple[Onset, Signal]]:
+        """Yield a subject's trials in order of time, each with the signal that was published.
+
+        Times are in seconds; what lies between two trials is unknown.
+        """
+        ...
+
+
+class DatasetConfig(PluginConfig, frozen=True):
+    """Where the files of a published data set are."""
+
+    def open(self) -> Dataset:
+        """Return the data set; ``PhospheneError`` says what is missing or not as published."""
         raise NotImplementedError

@@ -43,6 +43,18 @@ class StimulusSet:
         manifest = Manifest(folder)
         return cls(folder, manifest.classes, tuple(manifest.images.values()))
 
+    @classmethod
+    def of_names(
+        cls, root: Path, classes: Mapping[str, str], images: Iterable[tuple[str, str, str]]
+    ) -> Self:
+        """Return a set whose files may be elsewhere: what was shown in somebody's recording.
+
+        An image is id, wnid and SHA-256, the latter "" if nobody has the file.
+        """
+        licence = "unknown: do not redistribute"
+        every = (Image(name, wnid, "train", sha256, licence) for name, wnid, sha256 in images)
+        return cls(root, classes, tuple(every))
+
     def verify(self) -> None:
         """Decode and hash every file; one ``PhospheneError`` lists all that cannot be shown."""
         faults = [f"  {image.id}: {text}" for image in self.images if (text := self._fault(image))]

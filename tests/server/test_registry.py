@@ -163,6 +163,7 @@ def test_an_unknown_name_says_what_there_is_and_which_plugin_is_broken(install: 
 def test_every_hook_names_the_base_of_its_configs() -> None:
     assert set(HOOKS) == {
         "acquisition",
+        "dataset",
         "preprocessing",
         "decoder",
         "generator",

@@ -27,12 +27,20 @@ from phosphene.analysis.rounds import (
     decode_fold,
     read_cut,
 )
-from phosphene.analysis.splits import Fold, default_split, make_folds
+from phosphene.analysis.splits import (
+    PUBLISHED,
+    Fold,
+    default_split,
+    make_folds,
+    published_fold,
+)
 from phosphene.analysis.subjects import OverSubjects, over_subjects
 from phosphene.choice import Chosen, plain
 from phosphene.dataset.study import SessionFolder
 from phosphene.design import is_nested
 from phosphene.errors import PhospheneError
+from phosphene.events import Onset
+from phosphene.importing import read_parts
 from phosphene.interfaces import Context, DecoderConfig
 from phosphene.settings import Settings, write_resolved
 
@@ -253,10 +261,16 @@ def _plan(prepared: _Prepared, problem: str, split: str | None) -> _Planned | Ph
         if len({trial.wnid for trial in trials}) < 2:
             raise PhospheneError("decoding needs at least 2 classes")
         name = split or default_split(trials)
-        folds = make_folds(name, trials, prepared.entry.context.seed)
+        folds = _folds(name, trials, prepared.entry)
     except PhospheneError as error:
         return error
     return _Planned(prepared, name, folds, [_order(prepared, fold) for fold in folds])
+
+
+def _folds(name: str, trials: Sequence[Onset], entry: Entry) -> tuple[Fold, ...]:
+    if name == PUBLISHED:
+        return (published_fold(trials, read_parts(entry.folder)),)
+    return make_folds(name, trials, entry.context.seed)
 
 
 def _order(prepared: _Prepared, fold: Fold) -> bytes:

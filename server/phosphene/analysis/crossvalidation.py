@@ -116,8 +116,9 @@ def assembled(
         for index in fold.test:
             tested_in[index] = fold.name
     nothing = np.isnan(probabilities).any(axis=1)
-    rejected = [row for row in np.flatnonzero(nothing).tolist() if tested_in[row]]
-    kept = [row for row in range(len(trials)) if row not in set(rejected)]
+    tested_rows = [row for row in range(len(trials)) if tested_in[row]]
+    rejected = [row for row in tested_rows if nothing[row]]
+    kept = [row for row in tested_rows if not nothing[row]]
     return Predictions(
         [trials[row] for row in kept],
         [tested_in[row] for row in kept],

@@ -29,6 +29,8 @@ WHAT_WAS_TESTED = {
     "image.",
     "leave-one-block-out": "Each time it was tested on a block of which it had seen no trial and "
     "no image.",
+    "published": "It was tested once, on the images that the data set's authors chose for that; "
+    "it had been trained on other trials of the same blocks.",
     "paper": "Each time it was tested on a part of the images; these it had not seen, but it had "
     "been trained on other trials of the same blocks.",
 }

@@ -16,7 +16,19 @@ from phosphene.errors import PhospheneError
 from phosphene.events import Onset
 from phosphene.suggestions import choices
 
-__all__ = ["Fold", "Shown", "default_split", "is_nested", "make_folds", "random_folds"]
+__all__ = [
+    "PUBLISHED",
+    "Fold",
+    "Shown",
+    "default_split",
+    "is_nested",
+    "make_folds",
+    "published_fold",
+    "random_folds",
+]
+
+PUBLISHED = "published"
+"""The split that came with an imported data set."""
 
 N_TENTHS = 10
 """The paper trains on 80 % of the images, tests on 10 % and keeps 10 % for validation."""
@@ -113,6 +125,19 @@ def random_folds(trials: Sequence[Shown], n_folds: int, seed: int = 0) -> tuple[
         Fold(np.flatnonzero(fold != number), np.flatnonzero(fold == number), f"part {number + 1}")
         for number in sorted(set(fold.tolist()))
     )
+
+
+def published_fold(trials: Sequence[Shown], parts: Mapping[str, str]) -> Fold:
+    """Return the one round of a split by image that came with a data set.
+
+    ``parts`` says ``train``, ``val`` or ``test`` by image. Raises ``PhospheneError`` if a part is
+    empty.
+    """
+    found = np.array([parts.get(trial.image, "") for trial in trials])
+    train, test = np.flatnonzero(found == "train"), np.flatnonzero(found == "test")
+    if not (len(train) and len(test)):
+        raise PhospheneError("no published split: import the data set with its file of splits")
+    return Fold(train, test, "published split")
 
 
 Split = Callable[[Sequence[Shown], int], tuple[Fold, ...]]

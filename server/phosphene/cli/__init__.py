@@ -15,10 +15,12 @@ from phosphene.cli.audit import audit
 from phosphene.cli.demo import demo
 from phosphene.cli.evaluate import evaluate
 from phosphene.cli.gallery import gallery
+from phosphene.cli.importing import import_dataset
 from phosphene.cli.pictures import evaluate_pictures
 from phosphene.cli.plan import plan
 from phosphene.cli.prospect import prospect
 from phosphene.cli.report import report
+from phosphene.cli.reproduce import reproduce
 from phosphene.cli.run import run
 from phosphene.cli.server import server
 from phosphene.cli.train import train
@@ -38,6 +40,8 @@ app.command()(control.start)
 app.command()(control.pause)
 app.command()(control.resume)
 app.command()(control.stop)
+app.command("import")(import_dataset)
+app.command()(reproduce)
 app.command()(train)
 app.command()(evaluate)
 app.command()(audit)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from phosphene.interfaces import (
+    DatasetConfig,
     DecoderConfig,
     EpochStepConfig,
     GeneratorConfig,
@@ -15,6 +16,7 @@ from phosphene.interfaces import (
     StreamStepConfig,
 )
 from phosphene.testing import (
+    datasets,
     decoder_faults,
     decoder_files,
     decoders,
@@ -39,6 +41,7 @@ KINDS: Mapping[type[PluginConfig], tuple[Callable[[Any], Any], Demands[Any]]] = 
     GeneratorConfig: (generators.GeneratorCandidate, generators.demands),
     ImageEncoderConfig: (image_encoders.ImageEncoderCandidate, image_encoders.demands),
     ParadigmConfig: (paradigms.ParadigmCandidate, paradigms.demands),
+    DatasetConfig: (datasets.DatasetCandidate, datasets.demands),
     StimulusSetConfig: (stimulus_sets.StimulusSetCandidate, stimulus_sets.demands),
 }
 """Base of a config -> what makes a candidate of one, and what is asked of it."""
