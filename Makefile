@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export LSLAPICFG := $(CURDIR)/tests/lsl_api.cfg
 
-.PHONY: demo test lint benchmark benchmark-generation clean
+.PHONY: demo test lint benchmark benchmark-generation scaling proof clean
 
 demo: $(VENV)/networks
 	$(BIN)/phosphene demo
@@ -22,9 +22,23 @@ test: system-packages $(VENV)/dev
 benchmark: $(VENV)/core
 	$(BIN)/python benchmarks/session.py
 
+# How decodable the presets of the simulated subject are: a quarter of an hour on one core.
+.PHONY: calibration
+calibration: export OMP_NUM_THREADS := 1
+calibration: $(VENV)/core
+	$(BIN)/python benchmarks/calibration.py --write
+
 # Pictures: latency beside plain diffusers, where there is a GPU.
 benchmark-generation: $(VENV)/dev
 	$(BIN)/python benchmarks/generation.py
+
+# Evaluation: time against workers and work.
+scaling: $(VENV)/dev
+	$(BIN)/python benchmarks/scaling.py
+
+# What each audit says of each simulated subject under each design, many seeds a cell: about an hour.
+proof: $(VENV)/dev
+	$(BIN)/python benchmarks/proof.py --write
 
 # The core, enough for the demo.
 $(VENV)/core: pyproject.toml constraints.txt

@@ -106,7 +106,7 @@ def conclude(results: Sequence[Measured | Finding], *, nested: bool) -> tuple[Fi
     the tests depend on each other.
     """
     tests = [each for each in results if isinstance(each, Measured) and each.p is not None]
-    corrected = dict(zip(map(id, tests), _holm([each.p or 0.0 for each in tests]), strict=True))
+    corrected = dict(zip(map(id, tests), _holm([float(each.p or 0.0) for each in tests]), strict=True))
     return tuple(
         each if isinstance(each, Finding) else _finding(each, corrected.get(id(each)), nested)
         for each in results
@@ -122,15 +122,20 @@ def _finding(found: Measured, corrected: float | None, nested: bool) -> Finding:
         "fires" if fires else "silent",
         found.if_fires if fires else found.if_silent,
         found.quantity,
-        found.number,
-        found.null,
-        found.low,
-        found.high,
-        found.p,
+        _plain(found.number),
+        _plain(found.null),
+        _plain(found.low),
+        _plain(found.high),
+        _plain(found.p),
         corrected,
         CONFOUNDED if nested and found.is_accuracy else "",
         found.curve,
     )
+
+
+def _plain(value: float | None) -> float | None:
+    """Return what JSON can hold of numpy's numbers."""
+    return None if value is None else float(value)
 
 
 def _holm(values: Sequence[float]) -> list[float]:
