@@ -41,10 +41,15 @@ class IpAdapterConfig(DiffusionSettings, frozen=True, kw_only=True):
     space: str = ""
     """How the name of the embedding's space must begin, e.g. ``ViT-H-14``; "" asks for the right
     number of dimensions only."""
+    norm: float | None = None
+    """Length that embeddings are scaled to, for a decoder that does not give them that of real
+    images' embeddings; null takes them as they are."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         between("scale", self.scale, 0, 1)
+        if self.norm is not None:
+            between("norm", self.norm, 0.001, 1000)
 
     def build(self, context: Context) -> Generator:
         """Return the generator, warmed up; ``PhospheneError`` says what to put where."""
@@ -62,14 +67,15 @@ class IpAdapter:
 
     def __init__(self, config: IpAdapterConfig, context: Context) -> None:
         need_diffusion()
-        from phosphene_plugins._diffusion.adapter import Adapter, find_adapter
+        from phosphene_plugins._diffusion.adapter import Adapter, check_space, find_adapter
         from phosphene_plugins._diffusion.checkpoint import sha256
 
         file = find_adapter(config.adapter)
+        check_space(file, config.space)
         self._painter = open_painter(config, context, [file.path])
         self._adapter = Adapter(self._painter, file, config.scale)
         self._prompts = self._painter.class_prompts(config.prompt, context.stimuli)
-        self.n_dimensions, self.space = file.n_dimensions, config.space
+        self.n_dimensions, self.space, self._norm = file.n_dimensions, config.space, config.norm
         self._card: dict[str, str | float] = {
             "generator": "ip-adapter",
             "adapter": file.path.name,
@@ -85,16 +91,19 @@ class IpAdapter:
         It is filed under the likeliest class. Raises ``PhospheneError`` if there is no embedding,
         or it is from another space.
         """
-        embedding = self._embedding(decoding)
+        decoded = self._embedding(decoding)
+        length = float(np.linalg.norm(decoded))
+        followed = decoded * ((self._norm or length) / length)
         wnid = classes[int(np.argmax(decoding.probabilities[0]))]
         prompt, conditions = self._prompts[wnid]
         card = self._card | {
             "prompt": prompt,
             "space": decoding.space,
-            "embedding": b64encode(embedding.astype("<f4").tobytes()).decode(),
+            "embedding": b64encode(followed.astype("<f4").tobytes()).decode(),
+            "decoded_norm": length,
         }
-        follow = self._follow(embedding)
-        return self._painter.paint({**conditions, **follow}, wnid, seed, card)
+        conditions = {**conditions, **self._follow(followed)}
+        return self._painter.paint(conditions, wnid, seed, card)
 
     def _embedding(self, decoding: Decoding) -> NDArray[np.floating]:
         wanted = self.n_dimensions
@@ -109,8 +118,8 @@ class IpAdapter:
                 f"dimensions{f' of {self.space}' * bool(self.space)}; the decoder's are "
                 f"{len(embedding)} of {decoding.space or 'an unnamed space'}"
             )
-        if not np.isfinite(embedding).all():
-            raise PhospheneError("ip-adapter: the embedding holds numbers that are not finite")
+        if not (np.isfinite(embedding).all() and embedding.any()):
+            raise PhospheneError("ip-adapter: the embedding is all zeros, or not finite")
         return embedding
 
     def _follow(self, embedding: NDArray[np.floating]) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ import mne
 import numpy as np
 import open_clip
 import pytest
+import torch
 from safetensors.torch import save_model
 
 from phosphene.registry import HOOKS, load_registry
@@ -35,7 +36,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def needed(
-    tmp_path_factory: pytest.TempPathFactory, tiny_sd: Path
+    tmp_path_factory: pytest.TempPathFactory, tiny_sd: Path, tiny_sd_adapter: Path
 ) -> Mapping[str, Mapping[str, Any]]:
     """Return the settings of plugins that cannot do without."""
     file = tmp_path_factory.mktemp("recording") / "recording_raw.fif"
@@ -47,8 +48,28 @@ def needed(
         "folder": {"path": str(stimuli().root)},
         "stable-diffusion": {"model": str(tiny_sd), "steps": 1},
         "mixture": {"model": str(tiny_sd), "steps": 1},
+        "ip-adapter": {"model": str(tiny_sd), "adapter": str(tiny_sd_adapter), "steps": 1},
+        "listed": {"file": str(image_list(file.parent)), "folder": str(stimuli().root)},
+        "eeg-cvpr40": {"file": str(published(file.parent))},
         "clip": {"checkpoint": str(tiny_clip(tmp_path_factory.mktemp("clip")))},
     }
+
+
+def image_list(folder: Path) -> Path:
+    """Write a table of the images of a set."""
+    file = folder / "images.tsv"
+    rows = [f"{image.id}\t{image.wnid}" for image in stimuli().images]
+    file.write_text("\n".join(["image\twnid", *rows]) + "\n", encoding="utf-8")
+    return file
+
+
+def published(folder: Path) -> Path:
+    """Write two segments as the authors of EEG-CVPR40 do."""
+    named = [{"eeg": torch.zeros(2, 500), "image": n, "label": n, "subject": 1} for n in (0, 1)]
+    wnids = ["n02389026", "n03888257"]
+    content = {"dataset": named, "labels": wnids, "images": [f"{wnid}_1" for wnid in wnids]}
+    torch.save(content, folder / "published.pth")
+    return folder / "published.pth"
 
 
 def tiny_clip(folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """``ip-adapter``: pictures that follow a decoded image embedding."""
 
 from base64 import b64decode
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from phosphene.registry import load_registry
 from phosphene.testing import examine
 from phosphene.testing.images import CLASSES
 from phosphene.testing.material import DOMAINS, held_out, make_context, training_set
+from phosphene_plugins._diffusion.plan import make_plan
 from phosphene_plugins.clip_retrieval import ClipRetrievalConfig
 from phosphene_plugins.ip_adapter import IpAdapterConfig
 from phosphene_plugins.stable_diffusion import StableDiffusionConfig
@@ -29,7 +31,7 @@ N_DIMENSIONS = 12
 MODELS = pytest.mark.parametrize("model", ["tiny_sd", "tiny_sdxl"])
 
 
-def seen(number: int, space: str = "ViT-H-14/laion2b") -> Decoding:
+def seen(number: int, space: str = "ViT-S-14/random") -> Decoding:
     """Return a decoding of the second class with some embedding."""
     embedding = np.random.default_rng(number).standard_normal((1, N_DIMENSIONS))
     return Decoding(np.array([[0.1, 0.6, 0.2, 0.1]]), embedding, space)
@@ -122,21 +124,53 @@ def test_provenance_names_adapter_and_space(tiny_sd: Path, tiny_sd_adapter: Path
     assert card["generator"] == "ip-adapter"
     assert card["adapter"] == "ip-adapter_tiny-sd.safetensors"
     assert len(str(card["adapter_sha256"])) == 64
-    assert (card["scale"], card["space"]) == (0.5, "ViT-H-14/laion2b")
+    assert (card["scale"], card["space"]) == (0.5, "ViT-S-14/random")
 
 
 def test_embeddings_of_another_kind_are_refused(tiny_sd: Path, tiny_sd_adapter: Path) -> None:
-    generator = build(tiny_sd, tiny_sd_adapter, space="ViT-H-14")
+    generator = build(tiny_sd, tiny_sd_adapter, space="ViT-S-14")
     draw(generator, seen(1))
     with pytest.raises(PhospheneError, match="needs a decoder with an image embedding"):
         draw(generator, Decoding(np.eye(4)[[0]]))
-    with pytest.raises(PhospheneError, match=r"of 12 dimensions of ViT-H-14; .* 12 of ViT-L-14"):
+    with pytest.raises(PhospheneError, match=r"of 12 dimensions of ViT-S-14; .* 12 of ViT-L-14"):
         draw(generator, seen(1, "ViT-L-14/openai"))
     short = replace(seen(1), embedding=np.ones((1, 3)))
-    with pytest.raises(PhospheneError, match=r"12 dimensions .*; the decoder's are 3 of ViT-H"):
+    with pytest.raises(PhospheneError, match=r"12 dimensions .*; the decoder's are 3 of ViT-S"):
         draw(generator, short)
-    with pytest.raises(PhospheneError, match="not finite"):
-        draw(generator, replace(seen(1), embedding=np.full((1, N_DIMENSIONS), np.nan)))
+    for nothing in (np.nan, 0.0):
+        with pytest.raises(PhospheneError, match="all zeros, or not finite"):
+            draw(generator, replace(seen(1), embedding=np.full((1, N_DIMENSIONS), nothing)))
+
+
+def test_a_space_of_other_dimensions_is_refused_before_a_session(
+    tiny_sd: Path, tiny_sd_adapter: Path
+) -> None:
+    with pytest.raises(PhospheneError, match=r"space: .* ViT-H-14/laion2b .* 1024 .* of 12$"):
+        build(tiny_sd, tiny_sd_adapter, space="ViT-H-14/laion2b")
+
+
+def test_the_length_of_embeddings_can_be_set(tiny_sd: Path, tiny_sd_adapter: Path) -> None:
+    short, long = (replace(seen(1), embedding=seen(1).embedding * by) for by in (0.1, 2.0))
+    as_decoded, scaled = (build(tiny_sd, tiny_sd_adapter, norm=norm) for norm in (None, 7.0))
+    assert not same(draw(as_decoded, short), draw(as_decoded, long))
+    pictures = [draw(scaled, each) for each in (short, long)]
+    assert np.abs(pictures[0].pixels.astype(int) - pictures[1].pixels).max() <= 1
+    for picture, decoded in zip(pictures, (short, long), strict=True):
+        followed = np.frombuffer(b64decode(str(picture.provenance["embedding"])), "<f4")
+        assert np.linalg.norm(followed) == pytest.approx(7)
+        expected = pytest.approx(np.linalg.norm(np.asarray(decoded.embedding)))
+        assert picture.provenance["decoded_norm"] == expected
+
+
+def test_the_adapter_counts_in_the_memory_that_is_asked_for(
+    tiny_sd: Path, tiny_sd_adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = IpAdapterConfig(model=str(tiny_sd), adapter=tiny_sd_adapter)
+    free = make_plan(config, half=True).needed(bytes_each=2)
+    monkeypatch.setattr("phosphene_plugins._diffusion.loading.find_device", torch.device)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (free, free))
+    with pytest.raises(PhospheneError, match=r"GiB of free memory; model and picture take"):
+        config.build(replace(CONTEXT, device="cuda"))
 
 
 def test_a_missing_adapter_says_what_to_download(tiny_sd: Path, tmp_path: Path) -> None:
@@ -158,6 +192,8 @@ def test_a_pickle_is_not_opened(tiny_sd: Path, tmp_path: Path) -> None:
         ("image_proj.latents", "'plus' adapter"),
         ("image_proj.proj.3.weight", "'full face' adapter"),
         ("image_proj.proj.0.weight", "'face id' adapter"),
+        ("image_proj.perceiver_resampler.proj_in.weight", "'face id plus' adapter"),
+        ("image_proj.proj.weight", "is no IP-Adapter"),
         ("something.else", "is no IP-Adapter"),
     ],
 )
@@ -170,9 +206,12 @@ def test_other_kinds_of_adapters_are_told_by_their_tensors(
         build(tiny_sd, file)
 
 
-def test_a_damaged_file_is_refused(tiny_sd: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [lambda _: b"nothing", lambda content: content[:-1]])
+def test_a_damaged_file_is_refused(
+    tiny_sd: Path, tiny_sd_adapter: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
     file = tmp_path / "adapter.safetensors"
-    file.write_bytes(b"\x05\0\0\0\0\0\0\0nojson")
+    file.write_bytes(damage(tiny_sd_adapter.read_bytes()))
     with pytest.raises(PhospheneError, match="damaged"):
         build(tiny_sd, file)
 
@@ -193,7 +232,7 @@ def test_one_with_layers_missing_is_refused(
         build(tiny_sd, file)
 
 
-@pytest.mark.parametrize("wrong", [{"scale": 1.5}, {"prompt": "an image"}])
+@pytest.mark.parametrize("wrong", [{"scale": 1.5}, {"prompt": "an image"}, {"norm": 0.0}])
 def test_settings_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         IpAdapterConfig(model="x", adapter=Path("y"), **wrong)

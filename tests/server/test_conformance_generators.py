@@ -62,14 +62,25 @@ class Followed(Colours):
     n_dimensions, space = 3, "ViT"
 
     def generate(self, classes: Sequence[str], decoding: Decoding, *, seed: int) -> Picture:
-        assert decoding.embedding is not None
-        assert (decoding.embedding.shape, decoding.space) == ((1, 3), "ViT")
+        if decoding.embedding is None:
+            raise PhospheneError("an embedding is needed")
+        if (decoding.embedding.shape, decoding.space) != ((1, 3), "ViT"):
+            raise PhospheneError(f"found {decoding}; allowed: 3 numbers of ViT")
         return super().generate(classes, decoding, seed=seed)
 
 
 class Follower(Painter, frozen=True):
     uses = "embedding"
     generator = Followed
+
+
+class FollowsNothing(Colours):
+    n_dimensions, space = Followed.n_dimensions, Followed.space
+
+
+class FollowsAnySpace(Followed):
+    def generate(self, classes: Sequence[str], decoding: Decoding, *, seed: int) -> Picture:
+        return super().generate(classes, replace(decoding, space="ViT"), seed=seed)
 
 
 class SilentFollower(Follower, frozen=True):
@@ -126,15 +137,27 @@ GENERATORS = [
 ]
 
 
+FOLLOWERS = [
+    (FollowsNothing, "embedding that does not fit is refused"),
+    (FollowsAnySpace, "embedding that does not fit is refused"),
+]
+
+
 def test_a_generator_without_a_fault_passes_everything() -> None:
-    assert set(outcomes(Painter()).values()) == {Outcome.PASSED}
+    skipped = {"embedding that does not fit is refused": Outcome.NOT_APPLICABLE}
+    found = outcomes(Painter())
+    assert {name: each for name, each in found.items() if each != Outcome.PASSED} == skipped
+    assert set(outcomes(Follower()).values()) == {Outcome.PASSED}
 
 
-@pytest.mark.parametrize(("broken", "check"), GENERATORS)
+@pytest.mark.parametrize(
+    ("kind", "broken", "check"),
+    [(Painter, *each) for each in GENERATORS] + [(Follower, *each) for each in FOLLOWERS],
+)
 def test_a_broken_generator_fails_exactly_the_check_meant_for_it(
-    broken: type[Colours], check: str
+    kind: type[Painter], broken: type[Colours], check: str
 ) -> None:
-    class Config(Painter, frozen=True):
+    class Config(kind, frozen=True):  # type: ignore[misc, valid-type]
         generator: ClassVar[type[Colours]] = broken
 
     assert failures(Config()) == {check}
@@ -142,12 +165,8 @@ def test_a_broken_generator_fails_exactly_the_check_meant_for_it(
 
 def test_every_check_has_a_generator_that_fails_it() -> None:
     assert {name_of(demand) for demand in generators.demands.needs} == {
-        check for _, check in GENERATORS
+        check for _, check in GENERATORS + FOLLOWERS
     }
-
-
-def test_a_generator_that_follows_embeddings_gets_some() -> None:
-    assert failures(Follower()) == set()
 
 
 def test_one_that_does_not_say_which_is_told_what_is_missing() -> None:

@@ -1,12 +1,13 @@
 """An IP-Adapter (Ye et al. 2023, arXiv 2308.06721): a picture that follows an image embedding."""
 
-import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
+from safetensors import SafetensorError, safe_open
 
 from phosphene import PhospheneError
 from phosphene_plugins._diffusion.checkpoint import find_weights
@@ -23,6 +24,8 @@ VARIANTS = {
     "image_proj.proj.0.weight": "'face id' adapter",
 }
 """By a tensor that only they have; they follow something else than one embedding of an image."""
+SPACES = {"ViT-L-14": 768, "ViT-H-14": 1024, "ViT-bigG-14": 1280}
+"""Dimensions of an embedding by how the name of its space begins (``embed_dim`` of open_clip)."""
 REMEDY = (
     "download one of https://huggingface.co/h94/IP-Adapter: for Stable Diffusion 1.5 "
     "models/ip-adapter_sd15.safetensors (space ViT-H-14), for SDXL "
@@ -56,10 +59,20 @@ def find_adapter(path: Path) -> AdapterFile:
     for name, variant in VARIANTS.items():
         if name in shapes:
             raise PhospheneError(f"adapter: {file} is a {variant}; expected {PLAIN}")
-    if PROJECTION not in shapes or not any(name.startswith("ip_adapter.") for name in shapes):
+    projection = shapes.get(PROJECTION, ())
+    if len(projection) != 2 or not any(name.startswith("ip_adapter.") for name in shapes):
         raise PhospheneError(f"adapter: {file} is no IP-Adapter; {REMEDY}")
-    n_words, n_dimensions = shapes[PROJECTION]
-    return AdapterFile(file, n_dimensions, n_words // N_WORDS)
+    return AdapterFile(file, projection[1], projection[0] // N_WORDS)
+
+
+def check_space(file: AdapterFile, space: str) -> None:
+    """Raise ``PhospheneError`` if embeddings of that space have other dimensions."""
+    for name, n_dimensions in SPACES.items():
+        if space.startswith(name) and n_dimensions != file.n_dimensions:
+            raise PhospheneError(
+                f"space: embeddings of {space} have {n_dimensions} dimensions; "
+                f"{file.path.name} follows embeddings of {file.n_dimensions}"
+            )
 
 
 class Adapter:
@@ -104,12 +117,10 @@ def _attach(pipeline: Any, file: AdapterFile) -> None:  # noqa: ANN401
         diffusers.utils.logging.set_verbosity(verbosity)
 
 
-def _shapes(file: Path) -> dict[str, list[int]]:
+def _shapes(file: Path) -> Mapping[str, Sequence[int]]:
     """Return the shape of each tensor in a safetensors file."""
-    with file.open("rb") as content:
-        length = int.from_bytes(content.read(8), "little")
-        try:
-            header = json.loads(content.read(min(length, 100_000_000)))
-        except ValueError:
-            raise PhospheneError(f"adapter: {file} is damaged: its header cannot be read") from None
-    return {name: each["shape"] for name, each in header.items() if name != "__metadata__"}
+    try:
+        with safe_open(file, "pt") as tensors:
+            return {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise PhospheneError(f"adapter: {file} is damaged: {error}") from None

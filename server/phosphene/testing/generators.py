@@ -4,14 +4,14 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.errors import PhospheneError
 from phosphene.interfaces import Decoding, Generator, GeneratorConfig, Picture
-from phosphene.testing.demands import Demands, expect, expect_refusal
+from phosphene.testing.demands import Demands, NotApplicableError, expect, expect_refusal
 from phosphene.testing.images import CLASSES
 from phosphene.testing.material import make_context
 from phosphene.testing.measuring import Measurement, durations
@@ -44,13 +44,29 @@ class GeneratorCandidate:
         probabilities = np.full((1, len(classes)), 1 / len(classes))
         if likeliest is not None:
             probabilities = np.eye(len(classes))[[likeliest]]
-        decoding = Decoding(probabilities, *self._embedding(likeliest))
-        return self.built.generate(classes, decoding, seed=seed)
+        follow = self._embedding(likeliest) if self.uses_embeddings else ()
+        return self.built.generate(classes, Decoding(probabilities, *follow), seed=seed)
 
-    def _embedding(self, likeliest: int | None) -> tuple[NDArray[np.float32], str] | tuple[()]:
-        """Return a direction for each class, and one for none, if the generator uses them."""
-        if self.config.uses != "embedding":
-            return ()
+    @property
+    def uses_embeddings(self) -> bool:
+        """Whether its pictures follow an embedding."""
+        return self.config.uses == "embedding"
+
+    def misfits(self) -> Iterator[tuple[str, Decoding]]:
+        """Yield what an embedding can be wrong in, and a decoding with such a one."""
+        probabilities = np.eye(len(WNIDS))[[0]]
+        embedding, space = self._embedding(0)
+        yield "no embedding", Decoding(probabilities)
+        longer = np.append(embedding, [[1.0]], axis=1)
+        yield "an embedding with a number too many", Decoding(probabilities, longer, space)
+        if space:
+            yield (
+                "an embedding of another space",
+                Decoding(probabilities, embedding, f"not {space}"),
+            )
+
+    def _embedding(self, likeliest: int | None) -> tuple[NDArray[np.float32], str]:
+        """Return a direction for each class, and one for none, and the name of their space."""
         n_dimensions = getattr(self.built, "n_dimensions", None)
         if not isinstance(n_dimensions, int) or not hasattr(self.built, "space"):
             raise PhospheneError("a generator that uses embeddings has n_dimensions and space")
@@ -126,3 +142,13 @@ def unknown_class_is_refused(candidate: GeneratorCandidate) -> None:
     """A class that the image set has not is refused in words."""
     classes = ("n99999998", "n99999999")
     expect_refusal(lambda: candidate.generate(0, classes), "a class that is not in the image set")
+
+
+@demands(builds_and_generates)
+def embedding_that_does_not_fit_is_refused(candidate: GeneratorCandidate) -> None:
+    """No embedding, or one of another length or space, is refused in words."""
+    if not candidate.uses_embeddings:
+        raise NotApplicableError("its pictures do not follow an embedding")
+    for what, decoding in candidate.misfits():
+        draw = partial(candidate.built.generate, WNIDS, decoding, seed=SEED)
+        expect_refusal(draw, f"a decoding with {what}")
