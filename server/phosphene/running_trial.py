@@ -51,9 +51,17 @@ class RunningTrial:
 
     @property
     def embedding(self) -> tuple[tuple[float, ...], str]:
-        """Mean embedding of the images so far, and its space; empty if the decoder has none."""
-        found = [each.embedding for each in self._decoded if each.embedding]
-        return tuple(np.mean(found, axis=0).tolist()) if found else (), self._decoded[-1].space
+        """Mean embedding of the images so far, and its space; empty if the decoder has none.
+
+        It is as long as they are on average: the mean of vectors that differ is shorter, and what
+        draws from embeddings was trained on their length.
+        """
+        found = np.array([each.embedding for each in self._decoded if each.embedding])
+        if not found.size:
+            return (), self._decoded[-1].space
+        mean, length = found.mean(axis=0), np.linalg.norm(found, axis=1).mean()
+        scaled = mean * (length / (np.linalg.norm(mean) or 1.0))
+        return tuple(scaled.tolist()), self._decoded[-1].space
 
     def deadline(self, fraction: float) -> float:
         """Return when that fraction of the gap behind the last decoded image is over.

@@ -10,6 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from msgspec import structs
 from PIL import Image
 
 from phosphene import Context, Decoding, Generator, GeneratorConfig, PhospheneError, Picture
@@ -48,6 +51,7 @@ from phosphene.roles import Outgoing, Role
 from phosphene.roles.acquire import Acquisition
 from phosphene.roles.generate import Generation
 from phosphene.roles.present import Presenter
+from phosphene.running_trial import RunningTrial
 from phosphene.screen import HeadlessScreen
 from phosphene.session import Session
 from phosphene.signals import Signal, SignalSpec
@@ -618,3 +622,23 @@ def test_the_decoder_is_asked_to_learn_between_runs_and_the_better_one_is_loaded
     journal = [line.entry for line in read_journal(stage.folder.journal_file)]
     order = [type(entry) for entry in journal if isinstance(entry, Retrained | DecoderReady)]
     assert order == [DecoderReady, Retrained, DecoderReady]
+
+
+# What the images of a trial add up to.
+
+
+@given(st.lists(st.lists(st.floats(-2, 2), min_size=3, max_size=3), min_size=1, max_size=5))
+def test_the_mean_embedding_is_as_long_as_the_embeddings_are(found: list[list[float]]) -> None:
+    trial = RunningTrial(
+        Trial("i", "a", repeats=("i",) * 4), ("a", "b"), ClosedLoopSettings(threshold=None)
+    )
+    where = ("feedback", 1, 1, 1, 1, "a", "i", "")
+    for vector in found:
+        onset = Onset(0, "stimulus", 0.0, 0.0, 0.5, *where)
+        decoded = Decoded(onset, ("a", "b"), (0.6, 0.4), "/x", 0, 0.6, 0.5)
+        trial.add(structs.replace(decoded, embedding=tuple(vector), space="space"), 0.6)
+    embedding, space = trial.embedding
+    lengths = np.linalg.norm(found, axis=1)
+    assume(np.linalg.norm(np.mean(found, axis=0)) > 1e-6)
+    assert space == "space"
+    assert np.linalg.norm(embedding) == pytest.approx(lengths.mean())

@@ -60,7 +60,7 @@ def confusion_plot(evaluation: Evaluation) -> Html:
     counts = np.array(evaluation.confusion, float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names, title = list(evaluation.classes.values()), "Confusion matrix"
-    side = min(7.4, 2.4 + 0.25 * len(names))
+    side = min(7.4, 3.2 + 0.25 * len(names))
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
