@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -60,16 +61,22 @@ def carried_out(orders: list[Order], jobs: int) -> Iterator[tuple[Order, dict[st
             yield order, verdicts
 
 
+registry = cache(load_registry)
+
+
+@cache
+def images() -> tempfile.TemporaryDirectory[str]:
+    """Return the folder of the stand-in images, drawn once in each process."""
+    return tempfile.TemporaryDirectory()
+
+
 def audited(order: Order) -> dict[str, str]:
     """Simulate a recording, and return the verdict by audit."""
     subject, design, seed = order
-    registry = load_registry()
     ((source, settings),) = SUBJECTS[subject].items()
-    with tempfile.TemporaryDirectory() as cache:
-        context = make_context(registry, N_CLASSES, seed, Path(cache))
-        recording = raw(registry, context, {source: {**SMALL, **settings}}, DESIGNS[design])
-        material = recording.material(seed, context.stimuli)
-    found = audit_material(material, recording.name)
+    context = make_context(registry(), N_CLASSES, seed, Path(images().name))
+    recording = raw(registry(), context, {source: {**SMALL, **settings}}, DESIGNS[design])
+    found = audit_material(recording.material(seed, context.stimuli), recording.name)
     doubts = {"any": "fires" if found.firing else "silent"}
     return {finding.audit: finding.verdict for finding in found.findings} | doubts
 

@@ -9,14 +9,16 @@ from phosphene.analysis.audits.reference import cross_decode
 def eyes(material: Material) -> Measured | Finding:
     """Return A13: the class from the EOG channels, decoded as the reference decoder does from EEG.
 
-    In nested designs a drift of the EOG channels fires as well.
+    Eyes that still look where the image before drew them tell a class as well: a guess that knows
+    the block only is what hits are compared with. In nested designs a drift of the EOG channels
+    fires, too.
     """
     if material.eyes is None:
         return not_applicable("A13", "eyes", "warning", "There is no EOG channel.")
     decoded = cross_decode(material.eyes.features(TMIN, TMAX), material.wnids, material.folds)
     if not len(decoded.rows):
         return not_applicable("A13", "eyes", "warning", "No trial has a whole EOG signal.")
-    found = count(material, decoded)
+    found = count(material, decoded, known="nothing")
     return Measured(
         "A13",
         "eyes",

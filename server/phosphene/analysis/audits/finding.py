@@ -106,7 +106,8 @@ def conclude(results: Sequence[Measured | Finding], *, nested: bool) -> tuple[Fi
     the tests depend on each other.
     """
     tests = [each for each in results if isinstance(each, Measured) and each.p is not None]
-    corrected = dict(zip(map(id, tests), _holm([float(each.p or 0.0) for each in tests]), strict=True))
+    values = _holm([float(each.p or 0.0) for each in tests])
+    corrected = dict(zip(map(id, tests), values, strict=True))
     return tuple(
         each if isinstance(each, Finding) else _finding(each, corrected.get(id(each)), nested)
         for each in results

@@ -34,13 +34,28 @@ def still_to_come(trials: Sequence[Onset]) -> NDArray[np.float64]:
     Shape (n_trials, n_classes), classes sorted. All orders of a block are taken as equally likely,
     so that the next trial is one of those still to come.
     """
-    _, shown = np.unique([trial.wnid for trial in trials], return_inverse=True)
-    left = np.eye(shown.max() + 1)[shown]
-    blocks = blocks_of(trials)
-    for block in np.unique(blocks):
-        rows = np.flatnonzero(blocks == block)[::-1]
-        left[rows] = left[rows].cumsum(axis=0)
+    left = _shown(trials)
+    for rows in _rows_by_block(trials):
+        left[rows] = left[rows[::-1]].cumsum(axis=0)[::-1]
     return np.asarray(left / left.sum(axis=1, keepdims=True))
+
+
+def shares(trials: Sequence[Onset]) -> NDArray[np.float64]:
+    """Return how likely each class is for who knows the block only, of the same shape."""
+    found = _shown(trials)
+    for rows in _rows_by_block(trials):
+        found[rows] = found[rows].mean(axis=0)
+    return found
+
+
+def _shown(trials: Sequence[Onset]) -> NDArray[np.float64]:
+    _, codes = np.unique([trial.wnid for trial in trials], return_inverse=True)
+    return np.eye(codes.max() + 1)[codes]
+
+
+def _rows_by_block(trials: Sequence[Onset]) -> list[NDArray[np.intp]]:
+    blocks = blocks_of(trials)
+    return [np.flatnonzero(blocks == block) for block in np.unique(blocks)]
 
 
 def _follows(trial: Onset, other: Onset) -> bool:
