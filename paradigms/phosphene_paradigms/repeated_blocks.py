@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene import Block, Context, ParadigmConfig, Trial, hookimpl
+from phosphene import Block, Context, ParadigmConfig, PhospheneError, Trial, hookimpl
 from phosphene_paradigms._balance import balanced_orders
 from phosphene_paradigms._choice import (
     Classes,
@@ -50,6 +50,8 @@ class RepeatedBlocks(ParadigmConfig, frozen=True):
     def blocks(self, context: Context) -> tuple[Block, ...]:
         """Return ``repeats`` blocks a class."""
         classes = choose_classes(context.stimuli, self.classes)
+        if len(classes) < 2:
+            raise PhospheneError("classes: blocks of one class cannot be apart; needed: at least 2")
         needed = self.repeats * self.images
         images = {wnid: iter(train_images(context, wnid, needed)) for wnid in classes}
         orders = islice(_orders(len(classes), context.rng(*b"repeated-blocks")), self.repeats)

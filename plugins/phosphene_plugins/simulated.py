@@ -32,32 +32,39 @@ class NullConfig(SimulatedConfig, frozen=True):
 class ConfoundedConfig(NullConfig, frozen=True):
     """Nothing of the class is in the EEG, but gains drift: the paper's accuracy in its blocks."""
 
-    drift: float = 0.011
+    drift: float = 0.016
 
 
 class RealisticConfig(SimulatedConfig, frozen=True):
-    """A weak code and strong drift: the accuracy of Purdue's randomised data."""
+    """A weak code, strong drift and a little of every artefact: Purdue's randomised data."""
 
-    strength: float = 0.1
+    strength: float = 0.145
+    after_effect: float = 0.3
     drift: float = 0.08
+    saccades: float = 0.2
+    muscle: float = 3.0
+    pops: float = 0.5
+    jitter: float = 0.002
 
 
 class RealisticEvokedConfig(RealisticConfig, frozen=True):
     """The same, with the code in the waveform."""
 
     code: CodeKind = "evoked"
+    strength: float = 0.07
 
 
 class GenuineConfig(SimulatedConfig, frozen=True):
     """A code as strong as the paper's accuracy would need, were it one."""
 
-    strength: float = 0.265
+    strength: float = 0.275
 
 
 class GenuineEvokedConfig(GenuineConfig, frozen=True):
     """The same, with the code in the waveform."""
 
     code: CodeKind = "evoked"
+    strength: float = 0.138
 
 
 class EasyConfig(SimulatedConfig, frozen=True):

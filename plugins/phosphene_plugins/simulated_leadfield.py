@@ -4,7 +4,7 @@ Computed once with MNE and shipped as ``simulated_leadfield.npz``, so that MNE i
 time. ``python -m phosphene_plugins.simulated_leadfield`` makes the file again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,6 +17,8 @@ REFERENCE = "FCz"
 GROUND = "Fpz"
 CAPS = (32, 64, 128)
 """The montage's first 32 and 64 electrodes are the maker's smaller caps."""
+EOG = {"HEOG": ("F8", "F7"), "VEOG": ("Fp1", "AF3")}
+"""Bipolar channels, and electrodes between which the brain looks much the same."""
 N_DIPOLES = 80
 DEPTH = 0.80
 """Distance of the dipoles from the centre, in radii of the head: the brain ends at 0.90."""
@@ -24,15 +26,27 @@ DEPTH = 0.80
 
 @dataclass(frozen=True)
 class Head:
-    """Electrodes and cortical dipoles of a sphere model, in MNE's head frame."""
+    """Channels and cortical dipoles of a sphere model, in MNE's head frame."""
 
     channels: tuple[str, ...]
     positions: NDArray[np.float32]
-    """Of the electrodes, metres, shape (n_channels, 3)."""
+    """Of the electrodes on the scalp, metres, shape (n_channels - n_eog, 3)."""
     dipoles: NDArray[np.float32]
     """Positions of the dipoles, metres, shape (n_dipoles, 3)."""
     leadfield: NDArray[np.float32]
     """Volts against FCz for 1 nAm, shape (n_channels, n_dipoles)."""
+    n_eog: int = 0
+    """How many of the channels, the last ones, are no electrodes on the scalp."""
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """MNE's channel types."""
+        return ("eeg",) * (len(self.channels) - self.n_eog) + ("eog",) * self.n_eog
+
+    @property
+    def scalp(self) -> slice:
+        """The rows of the electrodes on the scalp."""
+        return slice(len(self.channels) - self.n_eog)
 
     @property
     def hind(self) -> NDArray[np.intp]:
@@ -41,21 +55,42 @@ class Head:
         return np.argsort(y)[: np.count_nonzero(y < 0)]
 
     def electrodes(self) -> dict[str, tuple[float, float, float]]:
-        """Return the positions by channel."""
-        return {
-            c: (x, y, z)
-            for c, (x, y, z) in zip(self.channels, self.positions.tolist(), strict=True)
-        }
+        """Return the positions of the electrodes on the scalp by channel."""
+        known = zip(self.channels[self.scalp], self.positions.tolist(), strict=True)
+        return {channel: (x, y, z) for channel, (x, y, z) in known}
+
+    def field(self, sources: NDArray[np.intp] | slice, rms: float) -> NDArray[np.float32]:
+        """Return volts of sources of unit variance that are ``rms`` at the average electrode."""
+        field = self.leadfield[:, sources]
+        size = np.sqrt(np.mean(np.sum(field[self.scalp] ** 2, axis=1)))
+        return field * np.float32(rms / size)
+
+    def with_eog(self) -> "Head":
+        """Return this head, which must be whole, with ``EOG``.
+
+        The occipital cortex is too far from them to be seen.
+        """
+        rows = {name: row for row, name in enumerate(self.channels)}
+        pairs = np.array([[rows[name] for name in pair] for pair in EOG.values()])
+        seen = self.leadfield[pairs[:, 0]] - self.leadfield[pairs[:, 1]]
+        seen[:, self.hind] = 0
+        return replace(
+            self,
+            channels=(*self.channels, *EOG),
+            leadfield=np.vstack([self.leadfield, seen]),
+            n_eog=len(EOG),
+        )
 
     def reduced(self, n_channels: int) -> "Head":
         """Return the head with fewer electrodes, spread over the scalp and denser behind."""
         cap = min(size for size in CAPS if size >= n_channels)
         keep = _spread(self.positions[:cap], n_channels)
-        return Head(
-            tuple(self.channels[i] for i in keep),
-            self.positions[keep],
-            self.dipoles,
-            self.leadfield[keep],
+        rows = np.append(keep, np.arange(len(self.positions), len(self.channels)))
+        return replace(
+            self,
+            channels=tuple(self.channels[i] for i in rows),
+            positions=self.positions[keep],
+            leadfield=self.leadfield[rows],
         )
 
 

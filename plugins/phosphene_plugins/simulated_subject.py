@@ -1,15 +1,18 @@
 """The simulated subject as a source: ongoing activity, and responses to what is on the screen."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
-from phosphene import Context, Onset, PhospheneError, Signal, SignalSpec
-from phosphene_plugins.simulated_activity import Activity, Frame, Samples
-from phosphene_plugins.simulated_leadfield import load_head
-from phosphene_plugins.simulated_response import Responses, make_code
+from phosphene import Context, Onset, PhospheneError, Signal, SignalSpec, StimulusSet
+from phosphene_plugins.simulated_activity import Activity
+from phosphene_plugins.simulated_code import make_code
+from phosphene_plugins.simulated_eyes import Glances
+from phosphene_plugins.simulated_leadfield import Head, load_head
+from phosphene_plugins.simulated_modulation import Induced, Modulation, Suppression
+from phosphene_plugins.simulated_response import Evoked
 from phosphene_plugins.simulated_settings import SubjectSettings
+from phosphene_plugins.simulated_tape import Reactions, Tape
 
 LAG = 0.06
 """Seconds by which samples come late on a live clock: an onset needs time to get here before the
@@ -26,16 +29,15 @@ class SimulatedSubject:
     """A source that reacts to the onsets in the context's feed."""
 
     def __init__(self, settings: SubjectSettings, context: Context) -> None:
-        head = load_head().reduced(settings.channels)
+        whole = load_head()
+        head = (whole.with_eog() if settings.eog else whole).reduced(settings.channels)
         seed = context.seed if settings.seed is None else settings.seed
-        activity = Activity(settings, head, np.random.Generator(np.random.SFC64((seed, 0))))
-        code = make_code(settings, len(head.hind), context.stimuli, seed)
-        self.spec = SignalSpec(
-            head.channels, ("eeg",) * settings.channels, settings.sfreq, head.electrodes()
-        )
-        self._responses = Responses(settings, head, activity.band_field, code, seed)
-        self._tape = _Tape(activity, round(HISTORY * settings.sfreq))
+        self.spec = SignalSpec(head.channels, head.types, settings.sfreq, head.electrodes())
+        reactions = _reactions(settings, head, context.stimuli, seed)
+        activity = Activity(settings, head, seed)
+        self._tape = Tape(activity, reactions, round(HISTORY * settings.sfreq))
         self._onsets, self._clock = context.onsets, context.clock
+        self._jitter, self._seed = settings.jitter, seed
         self._start = context.clock.now()
         self._next = 0
 
@@ -69,7 +71,8 @@ class SimulatedSubject:
                 f"onset {onset.seq} lies {ahead:.3f} s in the future; the simulated subject "
                 "needs onsets on the LSL clock of its own computer"
             )
-        self._tape.add(self._index(onset.time), onset, self._responses)
+        late = np.random.default_rng((self._seed, 5, onset.seq)).uniform(0, self._jitter)
+        self._tape.react(self._index(onset.time + late), onset)
 
     def _index(self, time: float) -> int:
         """Return the first sample at or after ``time``."""
@@ -77,52 +80,11 @@ class SimulatedSubject:
         return math.ceil((time - self._start) * self.spec.sfreq - 1e-4)
 
 
-class _Tape:
-    """The frames that exist: made ahead of what is played, kept a little longer."""
-
-    def __init__(self, activity: Activity, history: int) -> None:
-        self._activity, self._history = activity, history
-        self._frames: dict[int, Frame] = {}
-        self._made = 0
-
-    def play(self, start: int, end: int) -> Samples:
-        """Return samples as the electrodes give them; what is older may be forgotten."""
-        n_channels = len(self._frame(start // self._activity.n_times).signal)
-        played = np.empty((n_channels, end - start), dtype=np.float32)
-        for frame, source, target in self._overlaps(start, end):
-            np.multiply(frame.signal[:, source], frame.gain[:, source], out=played[:, target])
-        self._forget(end - self._history)
-        return played
-
-    def add(self, start: int, onset: Onset, responses: Responses) -> None:
-        """Add the response to an onset, unless it is too old to matter."""
-        if start < min(self._frames, default=0) * self._activity.n_times:
-            return
-        overlaps = list(self._overlaps(start, start + responses.n_times))
-        band = np.hstack([frame.band[:, source] for frame, source, _target in overlaps])
-        response = responses(onset, band)
-        for frame, source, target in overlaps:
-            frame.signal[:, source] += response[:, target]
-
-    def _overlaps(self, start: int, end: int) -> Iterator[tuple[Frame, slice, slice]]:
-        """Yield each frame that overlaps, the overlap within it, and within start to end."""
-        size = self._activity.n_times
-        for number in range(start // size, -(-end // size)):
-            first = number * size
-            low, high = max(start, first), min(end, first + size)
-            yield (
-                self._frame(number),
-                slice(low - first, high - first),
-                slice(low - start, high - start),
-            )
-
-    def _frame(self, number: int) -> Frame:
-        while self._made <= number:
-            self._frames[self._made] = self._activity.frame()
-            self._made += 1
-        return self._frames[number]
-
-    def _forget(self, before: int) -> None:
-        size = self._activity.n_times
-        for number in [n for n in self._frames if (n + 1) * size <= before]:
-            del self._frames[number]
+def _reactions(settings: SubjectSettings, head: Head, stimuli: StimulusSet, seed: int) -> Reactions:
+    """Return what images do to this subject."""
+    code = make_code(settings, len(head.hind), stimuli, seed)
+    evoked, glances = Evoked(settings, head, code, seed), Glances(settings, head, seed)
+    alpha: list[Modulation] = [Suppression(settings)] if settings.alpha_suppression else []
+    power = settings.code == "power" or (settings.code == "evoked" and settings.after_effect)
+    band: list[Modulation] = [Induced(settings, code)] if power else []
+    return Reactions([evoked, glances] if settings.saccades else [evoked], (alpha, band))

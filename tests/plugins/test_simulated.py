@@ -3,7 +3,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -29,6 +29,15 @@ from phosphene_plugins.simulated_leadfield import compute_head, load_head
 NO_IMAGES = StimulusSet(Path(), {}, ())
 QUIET = {"noise": 1e-9, "line": 0.0, "blinks": 0.0}
 """Nearly nothing but the responses."""
+EVERYTHING = {
+    "eog": True,
+    "after_effect": 0.5,
+    "saccades": 0.7,
+    "eye_code": 0.5,
+    "muscle": 60.0,
+    "pops": 60.0,
+    "jitter": 0.01,
+}
 
 
 def onset(time: float, wnid: str, seq: int = 0, image: str = "") -> Onset:
@@ -91,11 +100,12 @@ def small(**changes: object) -> SimulatedConfig:
     reads=st.lists(st.floats(0.001, 0.4), min_size=1, max_size=12),
     shown=st.lists(st.tuples(st.floats(0.0, 0.3), st.integers(0, 3)), max_size=6),
     code=st.sampled_from(["none", "evoked", "power"]),
+    artefacts=st.sampled_from([{}, EVERYTHING]),
 )
 def test_the_samples_do_not_depend_on_when_they_are_read(
-    reads: list[float], shown: list[tuple[float, int]], code: str
+    reads: list[float], shown: list[tuple[float, int]], code: str, artefacts: dict[str, Any]
 ) -> None:
-    config = small(code=code, drift=0.1)
+    config = small(code=code, drift=0.1, **artefacts)
     times = 100 + np.cumsum(reads)
     appearances = 100 + np.cumsum([gap for gap, _class in shown])
     onsets = [
@@ -129,12 +139,12 @@ def test_samples_come_up_to_now_stamped_by_their_index() -> None:
 
 
 def test_an_onset_changes_nothing_before_it_and_something_after_it() -> None:
-    without = Session(small()).record([], [102.0])
-    with_image = Session(small()).record([onset(101.0, "n00000001")], [102.0])
+    without = Session(small()).record([], [105.0])
+    with_image = Session(small()).record([onset(101.0, "n00000001")], [105.0])
     change = np.abs(with_image.data - without.data).max(axis=0)
     assert not change[with_image.times < 101.0].any()
     assert change[with_image.times > 101.08].max() > 1e-6
-    assert not change[with_image.times > 101.7].any()
+    assert not change[with_image.times > 103.6].any()
 
 
 def test_an_onset_that_comes_late_still_shows_in_what_is_not_yet_read() -> None:
@@ -203,15 +213,7 @@ def test_the_eeg_has_the_size_and_the_rhythms_of_eeg() -> None:
     assert np.median(at[50] / at[47]) > 10
 
 
-def test_blinks_are_large_in_front_and_small_behind() -> None:
-    channels = Session(small()).source.spec.channels
-    with_blinks = Session(small(blinks=30.0, noise=1e-6)).record([], [130.0]).data
-    peaks = dict(zip(channels, with_blinks.max(axis=1), strict=True))
-    assert 100e-6 < peaks["Fp1"] < 400e-6
-    assert peaks["Oz"] < 20e-6
-
-
-@pytest.mark.parametrize("n_channels", [16, 32, 50, 64, 128])
+@pytest.mark.parametrize("n_channels", [8, 16, 32, 50, 64, 128])
 def test_fewer_electrodes_are_spread_over_head_and_hemispheres(n_channels: int) -> None:
     spec = Session(small(channels=n_channels)).source.spec
     assert spec.n_channels == n_channels
@@ -375,8 +377,8 @@ def test_a_picture_evokes_what_all_images_evoke_and_no_class() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "allowed"),
     [
-        ("channels", 8, "16 to 128"),
-        ("channels", 256, "16 to 128"),
+        ("channels", 7, "8 to 128"),
+        ("channels", 256, "8 to 128"),
         ("sfreq", 100.0, "200 to 5000"),
         ("sfreq", float("nan"), "200 to 5000"),
         ("strength", -1.0, "0 to 5"),
@@ -386,6 +388,17 @@ def test_a_picture_evokes_what_all_images_evoke_and_no_class() -> None:
         ("line", -1e-6, "0 to 0.01"),
         ("line_frequency", 125.0001, "1 to 125"),
         ("blinks", 200.0, "0 to 120"),
+        ("after_effect", 1.1, "0 to 1"),
+        ("after_effect_tau", 0.0, "0.1 to 5"),
+        ("alpha", -0.1, "0 to 10"),
+        ("alpha_suppression", 1.0, "0 to 0.95"),
+        ("harmonics", 1.5, "0 to 1"),
+        ("saccades", 2.0, "0 to 1"),
+        ("eye_code", 0.5, "need saccades"),
+        ("muscle", -1.0, "0 to 120"),
+        ("pops", float("inf"), "0 to 120"),
+        ("jitter", 0.2, "0 to 0.1"),
+        ("eog", 1, "Expected `bool`"),
         ("seed", -1, "0 to"),
         ("code", "gamma", "Invalid enum value"),
         ("colour", "red", "unknown field"),
