@@ -144,7 +144,7 @@ def test_it_ends_cleanly_when_told_to(start: Start, number: signal.Signals) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--channels", "3"], "channels: found 3; allowed: 16 to 128"),
+        (["--channels", "3"], "channels: found 3; allowed: 8 to 128"),
         (["--code", "gamma"], "invalid choice: 'gamma'"),
         (["--stimuli", "/nowhere"], "cannot read /nowhere/manifest.tsv"),
         (["--geometry", "features"], "at least 2 classes"),

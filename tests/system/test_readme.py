@@ -58,6 +58,7 @@ def run(folder: Path, command: str) -> str:
     "command",
     [c for c in COMMANDS if c.split()[:2] in (
         ["phosphene", "evaluate"], ["phosphene", "report"], ["phosphene", "train"],
+        ["phosphene", "plan"],
     ) or c.startswith(("phosphene config check", "phosphene plugins"))],
 )  # fmt: skip
 def test_a_command_of_the_documentation_works(place: Path, command: str) -> None:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from phosphene.analysis.audits.chance import binomial_p
 from phosphene.analysis.audits.finding import Finding, Measured, not_applicable
+from phosphene.analysis.audits.hits import Hits, count_permuted
 from phosphene.analysis.audits.material import Material
 from phosphene.analysis.metrics import accuracy, chance
 
@@ -19,13 +20,13 @@ def clock(material: Material) -> Measured | Finding:
     """Return A0: the class from trial time, time in the run, or place in the block.
 
     The nearest ``NEIGHBOURS`` training trials vote, in the folds that the decoder is tested in; the
-    best of the three clocks counts.
+    best of the three clocks counts. In mixed designs labels change places under fixed votes, for
+    votes of neighbouring trials are alike.
     """
     if not material.timed:
         return not_applicable("A0", "clock", "warning", "The times of the trials are not known.")
-    hits, n_tested = max(_hits(material, each) for each in (_time, _in_run, _in_block))
-    null = chance(material.wnids)
-    found = accuracy(hits, n_tested, null)
+    every = [_judged(material, each) for each in (_time, _in_run, _in_block)]
+    found = min(every, key=lambda hits: (hits.p, -hits.accuracy.fraction))
     return Measured(
         "A0",
         "clock",
@@ -36,11 +37,11 @@ def clock(material: Material) -> Measured | Finding:
         "balanced over time.",
         "The clock alone does not tell the class.",
         "accuracy",
-        found.fraction,
-        null,
-        found.low,
-        found.high,
-        min(1.0, CLOCKS * binomial_p(hits, n_tested, null)),
+        found.accuracy.fraction,
+        found.accuracy.chance,
+        found.accuracy.low,
+        found.accuracy.high,
+        min(1.0, CLOCKS * found.p),
     )
 
 
@@ -62,15 +63,18 @@ def _in_block(material: Material) -> NDArray[np.float64]:
     return np.array([trial.trial for trial in material.trials], np.float64)
 
 
-def _hits(material: Material, measure: Clock) -> tuple[int, int]:
-    """Return how many tested trials the nearest training trials name, and of how many."""
+def _judged(material: Material, measure: Clock) -> Hits:
+    """Return how often the nearest training trials name the class of a tested one."""
     times, wnids = measure(material), np.array(material.wnids)
-    hits = n_tested = 0
+    rows, votes = [], []
     for fold in material.folds:
-        votes = _votes(times[fold.train], wnids[fold.train], times[fold.test])
-        hits += int(np.count_nonzero(votes == wnids[fold.test]))
-        n_tested += len(fold.test)
-    return hits, n_tested
+        rows += fold.test.tolist()
+        votes += _votes(times[fold.train], wnids[fold.train], times[fold.test]).tolist()
+    if not material.nested:
+        return count_permuted([material.trials[row] for row in rows], votes, material.rng("A0"))
+    null = chance(material.wnids)
+    found = accuracy(int(np.count_nonzero(wnids[rows] == votes)), len(rows), null)
+    return Hits(found, binomial_p(found.n_correct, found.n_trials, null))
 
 
 def _votes(

@@ -51,6 +51,23 @@ def count(material: Material, *windows: Decoded, known: Known = "past") -> Hits:
     return _guessing(material, windows, known)
 
 
+def count_permuted(
+    trials: Sequence[Onset], decoded: Sequence[str], rng: np.random.Generator
+) -> Hits:
+    """Return the hits of trials of a mixed design, and how often permuted labels do as well.
+
+    Labels change places within their block or, where each block shows one class, whole blocks
+    within their run.
+    """
+    labels, units = [trial.wnid for trial in trials], units_of(trials)
+    classes = sorted({*labels, *decoded})
+    certain = np.array(decoded)[:, np.newaxis] == np.array(classes)
+    p = permute_labels(labels, classes, certain.astype(float), units, rng).p
+    right = np.array(decoded) == np.array(labels)
+    found = accuracy_over(right, None if units.single else units.of, chance(labels))
+    return Hits(found, 1.0 if p is None else p)
+
+
 def blocks_are_pure(material: Material) -> bool:
     """Return whether every block shows one class only."""
     return units_of(material.trials).kind == "block"
@@ -64,12 +81,7 @@ def _as_if_independent(material: Material, decoded: Decoded) -> Hits:
 
 def _permuting_blocks(material: Material, decoded: Decoded) -> Hits:
     trials = [material.trials[row] for row in decoded.rows]
-    labels = [trial.wnid for trial in trials]
-    units = units_of(trials)
-    rng = material.rng("hits")
-    p = permute_labels(labels, decoded.classes, decoded.scores, units, rng).p
-    right = np.asarray(decoded.labels == np.array(labels))
-    return Hits(accuracy_over(right, units.of, chance(labels)), 1.0 if p is None else p)
+    return count_permuted(trials, decoded.labels.tolist(), material.rng("hits"))
 
 
 def _guessing(material: Material, windows: Sequence[Decoded], known: Known) -> Hits:

@@ -1,9 +1,8 @@
 """A10: how often permuted labels do as well, under the same decodings."""
 
-from phosphene.analysis.audits.chance import permutation_p
 from phosphene.analysis.audits.finding import Finding, Measured, not_applicable
+from phosphene.analysis.audits.hits import count_permuted
 from phosphene.analysis.audits.material import Material
-from phosphene.analysis.metrics import accuracy
 
 
 def permutation(material: Material) -> Measured | Finding:
@@ -14,11 +13,7 @@ def permutation(material: Material) -> Measured | Finding:
             "cannot move without taking their time along."
         )
         return not_applicable("A10", "permutation", "evidence", reason)
-    trials, decoded = material.tested
-    labels = [trial.wnid for trial in trials]
-    p, null = permutation_p(labels, decoded, trials, material.rng("A10"))
-    hits = sum(a == b for a, b in zip(labels, decoded, strict=True))
-    found = accuracy(hits, len(labels), null)
+    found = count_permuted(*material.tested, material.rng("A10"))
     return Measured(
         "A10",
         "permutation",
@@ -26,9 +21,9 @@ def permutation(material: Material) -> Measured | Finding:
         "The classes are decoded better than permuted labels would be.",
         "Permuted labels are decoded as well: no evidence of decoding.",
         "accuracy",
-        found.fraction,
-        null,
-        found.low,
-        found.high,
-        p,
+        found.accuracy.fraction,
+        found.accuracy.chance,
+        found.accuracy.low,
+        found.accuracy.high,
+        found.p,
     )
