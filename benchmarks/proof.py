@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from proof_expected import DESIGNS, EXPECTED, QUICK, SUBJECTS
+from proof_expected import CHANGED, DESIGNS, EXPECTED, QUICK, SUBJECTS
 from proof_table import Cell, page, summary
 from simulation import make_context, raw
 
@@ -46,7 +46,7 @@ def main() -> int:
     cells = tabulate(carried_out(orders, options.jobs))
     print(summary(cells))
     if options.write:
-        DOCS.write_text(page(cells, seeds), encoding="utf-8")
+        DOCS.write_text(page(cells, seeds, CHANGED), encoding="utf-8")
     return int(any(cell.failed for cell in cells))
 
 

@@ -60,7 +60,7 @@ class Cell:
             case "quiet":
                 return low > ALPHA
             case "fires":
-                return unused > 0 or high < POWER
+                return high < POWER
         return False
 
     def __str__(self) -> str:
@@ -80,9 +80,11 @@ def summary(cells: Sequence[Cell]) -> str:
     return "\n".join(lines)
 
 
-def page(cells: Sequence[Cell], seeds: int) -> str:
-    """Return docs/proof.md."""
-    parts = [HEAD.format(seeds=seeds, summary=summary(cells), confidence=100 * CONFIDENCE)]
+def page(cells: Sequence[Cell], seeds: int, changed: str) -> str:
+    """Return docs/proof.md; ``changed`` says what was expected otherwise at first, and why."""
+    confidence = 100 * CONFIDENCE
+    head = HEAD.format(seeds=seeds, summary=summary(cells), confidence=confidence, changed=changed)
+    parts = [head]
     for design in dict.fromkeys(cell.design for cell in cells):
         parts.append(_table(design, [cell for cell in cells if cell.design == design]))
     return "\n".join(parts) + "\n"
@@ -115,6 +117,8 @@ A cell says what was expected, and in how many recordings the audit fired: **F**
 if there is enough of what it looks for, **?** the rules do not say. **!** marks a cell that chance
 cannot explain: an exact binomial bound, one-sided, with {confidence:g} % confidence, lies on the
 wrong side. The last column is any warning at all: the error of the whole family.
+
+{changed}
 
 {summary}
 """

@@ -32,6 +32,8 @@ def table() -> Any:
         ("quiet", {"silent": 40, "fires": 20}, True),
         ("fires", {"fires": 45, "silent": 15}, False),
         ("fires", {"fires": 30, "silent": 30}, True),
+        ("fires", {"fires": 50, "not applicable": 10}, False),
+        ("fires", {"not applicable": 60}, True),
         ("not applicable", {"not applicable": 60}, False),
         ("not applicable", {"not applicable": 59, "silent": 1}, True),
         ("weak", {"silent": 60}, False),
