@@ -116,5 +116,5 @@ EXPECTED: Mapping[str, Mapping[str, Mapping[str, Expected]]] = {
 CHANGED = """After a pilot of 10 seeds one expectation was changed: A2 under repeated-blocks was to
 fire in the drifting subjects and hardly ever did (0 to 1 of 10). Four blocks of a class, each at
 another point of the drift, average it out for a decoder of few parameters; the audit is weak there,
-and its page says so. In the same pilot A4 was not applicable in 1 of 10 confounded recordings, whose
-decoder was not above chance: this counts as not having fired."""
+and its page says so. In the same pilot A4 was not applicable in 1 of 10 confounded recordings,
+whose decoder was not above chance: this counts as not having fired."""

@@ -101,7 +101,7 @@ def sessions(place: Path) -> dict[str, Path]:
     found = {
         "A1": session_of(place, "A1", 1),
         "A2": session_of(place, "A2", 1, seed=2),
-        "B1": session_of(place, "B1", 2, processing="preprocessing: paper"),
+        "B1": session_of(place, "B1", 5, processing="preprocessing: paper"),
     }
     wnids = House.of(found["A1"]).stimuli.classes
     last_two = LAST_TWO % tuple(list(wnids)[2:])
