@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
@@ -23,8 +23,9 @@ from phosphene.interfaces import (
     Measured,
     StreamStepConfig,
 )
-from phosphene.pipeline import Pipeline, State, eeg_picks, pick_channels
+from phosphene.pipeline import REJECT, Pipeline, State, eeg_picks, pick_channels
 from phosphene.registry import Registry
+from phosphene.rejection import RejectSettings
 from phosphene.settings import EpochSettings, Settings
 from phosphene.signals import SignalSpec
 from phosphene.versions import versions
@@ -43,6 +44,7 @@ class EpochCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tmin: float
     tmax: float
     steps: list[dict[str, Any]]
+    reject: RejectSettings | None = None
 
 
 class BundleCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,6 +59,7 @@ class BundleCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decoder: dict[str, Any]
     classes: tuple[str, ...]
     n_epochs: int
+    """Rejected ones too."""
     data_sha256: str
     """Over the training epochs and their classes."""
     seed: int
@@ -64,6 +67,8 @@ class BundleCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the decoder says of itself, on trials that it held out."""
     runs: dict[str, tuple[int, ...]] = {}
     """Planned runs, by phase, that the training epochs are from; empty in early bundles."""
+    rejected: dict[str, int] = {}
+    """Epochs that were not learnt from because of artefacts, by wnid."""
     versions: dict[str, str] = msgspec.field(default_factory=versions)
     format: int = FORMAT
 
@@ -123,7 +128,7 @@ def load_bundle(
     try:
         stream = choose_steps(registry, card.stream, StreamStepConfig)
         steps = choose_steps(registry, card.epochs.steps, EpochStepConfig)
-        epochs = EpochSettings(card.epochs.tmin, card.epochs.tmax, steps)
+        epochs = EpochSettings(card.epochs.tmin, card.epochs.tmax, steps, card.epochs.reject)
         config: DecoderConfig = choose(registry, "decoder", card.decoder).config
     except (PhospheneError, ValueError) as error:
         raise PhospheneError(f"{folder / CARD}: {error}") from None
@@ -150,8 +155,13 @@ def read_card(folder: Path) -> BundleCard:
         raise PhospheneError(f"{path}: {error}") from None
 
 
-def make_card(
-    settings: Settings, spec: SignalSpec, decoder: Decoder, trials: Sequence[Onset], data: str
+def make_card(  # noqa: PLR0913, PLR0917 (a card has many lines)
+    settings: Settings,
+    spec: SignalSpec,
+    decoder: Decoder,
+    trials: Sequence[Onset],
+    data: str,
+    rejected: Mapping[str, int],
 ) -> BundleCard:
     """Return the card of a bundle trained with these settings on a signal of ``spec``."""
     epochs = settings.epochs
@@ -160,7 +170,7 @@ def make_card(
         session=settings.session,
         spec=pick_channels(spec, eeg_picks(spec)),
         stream=[plain(step) for step in settings.stream],
-        epochs=EpochCard(epochs.tmin, epochs.tmax, [plain(step) for step in epochs.steps]),
+        epochs=epoch_card(epochs),
         decoder=plain(settings.decoder),
         classes=decoder.classes,
         n_epochs=len(trials),
@@ -168,7 +178,14 @@ def make_card(
         seed=settings.seed,
         metrics=_metrics(decoder),
         runs=_runs(trials),
+        rejected=dict(rejected),
     )
+
+
+def epoch_card(epochs: EpochSettings) -> EpochCard:
+    """Return how epochs are cut, as a card says it."""
+    steps = [plain(step) for step in epochs.steps]
+    return EpochCard(epochs.tmin, epochs.tmax, steps, epochs.reject)
 
 
 def _runs(trials: Sequence[Onset]) -> dict[str, tuple[int, ...]]:
@@ -190,8 +207,9 @@ def _metrics(decoder: Decoder) -> dict[str, float]:
 
 
 def step_names(epochs: EpochSettings) -> list[str]:
-    """Return a file name for each epoch step, in order."""
-    return [f"{i}-{step.name}" for i, step in enumerate(epochs.steps)]
+    """Return a file name for each epoch step, in order, and for the limits of rejection."""
+    names = [f"{i}-{step.name}" for i, step in enumerate(epochs.steps)]
+    return [*names, REJECT] if epochs.reject else names
 
 
 def check_signal(card: BundleCard, spec: SignalSpec) -> None:

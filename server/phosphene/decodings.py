@@ -5,6 +5,8 @@ from pathlib import Path
 
 from phosphene.messages import Decoded
 
+NOTHING = "n/a"
+"""What stands in a table, as BIDS wants it, for the decoding of a trial that was rejected."""
 FIELDS = ("phase", "run", "block", "attempt", "trial", "repetition", "wnid", "image")
 
 
@@ -13,8 +15,8 @@ def append_decoding(path: Path, decoded: Decoded) -> None:
 
     Columns: the trial, ``onset``, ``decoded`` and ``latency`` (both since onset) in
     seconds, ``processing`` (seconds since the epoch's last sample was received), ``segment``,
-    ``joined`` and ``first_sample`` (so that a replay cuts the same epoch), and a probability for
-    each wnid.
+    ``joined`` and ``first_sample`` (so that a replay cuts the same epoch), why it was ``rejected``,
+    and a probability for each wnid; ``n/a`` where it was rejected.
     """
     onset = decoded.onset
     row = {name: getattr(onset, name) for name in FIELDS} | {
@@ -25,7 +27,9 @@ def append_decoding(path: Path, decoded: Decoded) -> None:
         "segment": Path(decoded.segment).name,
         "joined": decoded.joined,
         "first_sample": decoded.first_sample,
-        **dict(zip(decoded.classes, decoded.probabilities, strict=True)),
+        "rejected": decoded.rejected or NOTHING,
+        **dict.fromkeys(decoded.classes, NOTHING),
+        **dict(zip(decoded.classes, decoded.probabilities, strict=not decoded.rejected)),
     }
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:

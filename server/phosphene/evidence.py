@@ -32,7 +32,7 @@ class Evidence:
         self._repetitions = repetitions
         self._logs = np.zeros(len(classes))
         self.n = 0
-        """Decodings so far."""
+        """Epochs so far, with those that were skipped."""
 
     @property
     def posterior(self) -> tuple[float, ...]:
@@ -50,6 +50,11 @@ class Evidence:
         of = dict(zip(known, probabilities, strict=True))
         # In this order a NaN becomes the floor as well.
         self._logs += np.log([max(FLOOR, of[wnid]) for wnid in self._classes])
+        self.n += 1
+        return self._verdict()
+
+    def skip(self) -> Verdict | None:
+        """Take in an epoch that was rejected: it counts, and says nothing."""
         self.n += 1
         return self._verdict()
 

@@ -339,11 +339,12 @@ class DecoderReady(_Message, frozen=True):
 
 
 class Decoded(_Message, frozen=True):
-    """One trial decoded."""
+    """One trial decoded, or rejected because of an artefact."""
 
     onset: Onset
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
+    """By class; empty if the epoch was rejected."""
     segment: str
     first_sample: int
     """Index of the epoch's first sample, counted from ``joined`` in samples that have passed the
@@ -363,6 +364,8 @@ class Decoded(_Message, frozen=True):
     """Of the epoch, if the decoder has one; not journalled."""
     space: str = ""
     """Name of the embedding's space."""
+    rejected: str = ""
+    """Why the epoch was rejected, if it was."""
 
 
 class MakePicture(_Message, frozen=True):

@@ -1,5 +1,6 @@
 """The one pipeline: steps in order and epochs cut, the same in training and online."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,11 +10,14 @@ from phosphene.choice import Chosen
 from phosphene.epochs import Cut, EpochCutter, Incomplete
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
-from phosphene.interfaces import Context, StreamStepConfig
+from phosphene.interfaces import Context, StreamStepConfig, TrainingSet
+from phosphene.rejection import Rejection
 from phosphene.settings import EpochSettings
 from phosphene.signals import Epochs, Signal, SignalSpec
 
 State = Mapping[str, NDArray[np.generic]]
+REJECT = "reject"
+"""Name of the limits of rejection among the states."""
 
 
 class Pipeline:
@@ -46,6 +50,7 @@ class Pipeline:
         self.delay = lag + sum(step.delay for step in self._stream)
         self._names = [f"{i}-{chosen.name}" for i, chosen in enumerate(epochs.steps)]
         self._steps = [chosen.config.build(self.spec, context) for chosen in epochs.steps]
+        self._rejection = Rejection(epochs.reject) if epochs.reject else None
         self._cutter = self._new_cutter()
 
     @property
@@ -81,6 +86,25 @@ class Pipeline:
         """End a recording; return the onsets whose epochs could not be cut."""
         return self._cutter.close()
 
+    def learn_rejection(self, epochs: Epochs) -> NDArray[np.bool_]:
+        """Learn from raw training epochs what an artefact is; return which epochs are none."""
+        if self._rejection is None:
+            return np.ones(len(epochs.data), bool)
+        self._rejection.fit(epochs)
+        return self._rejection.kept(epochs)
+
+    def reasons(self, epochs: Epochs) -> list[str]:
+        """Return why each raw epoch must not be decoded; "" for a good one."""
+        return self._rejection.reasons(epochs) if self._rejection else [""] * len(epochs.data)
+
+    def good(self, data: TrainingSet) -> TrainingSet:
+        """Return raw epochs without those that must not be decoded."""
+        return data.select(np.flatnonzero([not reason for reason in self.reasons(data.epochs)]))
+
+    def rejected(self, data: TrainingSet) -> Counter[str]:
+        """Return how many raw epochs of each class must not be decoded."""
+        return Counter(data.wnids) - Counter(self.good(data).wnids)
+
     def fit(self, epochs: Epochs) -> Epochs:
         """Fit the epoch steps in order on training epochs; return them transformed."""
         for step in self._steps:
@@ -95,13 +119,16 @@ class Pipeline:
         return epochs
 
     def states(self) -> list[tuple[str, State]]:
-        """Return number, name and fitted state of each epoch step."""
-        return [(n, step.state()) for n, step in zip(self._names, self._steps, strict=True)]
+        """Return number, name and fitted state of each epoch step, and limits of rejection."""
+        found = [(n, step.state()) for n, step in zip(self._names, self._steps, strict=True)]
+        return [*found, (REJECT, self._rejection.state())] if self._rejection else found
 
     def load_states(self, states: Sequence[State]) -> None:
         """Restore the fitted states, in order."""
-        for step, state in zip(self._steps, states, strict=True):
+        for step, state in zip(self._steps, states, strict=False):
             step.load(state)
+        if self._rejection:
+            self._rejection.load(states[-1])
 
     def _new_cutter(self) -> EpochCutter:
         return EpochCutter(self.spec, self.tmin, self._tmax, self.delay)

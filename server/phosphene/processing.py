@@ -9,6 +9,7 @@ from phosphene.conversion import FieldError, convert, under
 from phosphene.errors import SettingsError
 from phosphene.interfaces import DecoderConfig, EpochStepConfig, StreamStepConfig
 from phosphene.registry import Registry
+from phosphene.rejection import RejectSettings
 from phosphene.session_file import Section, preprocessing
 from phosphene.suggestions import choices
 
@@ -23,6 +24,8 @@ class EpochSettings(Struct, frozen=True, forbid_unknown_fields=True):
     tmax: float
     """Seconds from onset to the end of the epoch (exclusive)."""
     steps: tuple[Chosen[EpochStepConfig], ...] = ()
+    reject: RejectSettings | None = None
+    """Which epochs are neither learnt from nor decoded; None for none."""
 
     def __post_init__(self) -> None:
         if not self.tmin < self.tmax:

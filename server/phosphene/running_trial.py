@@ -33,13 +33,17 @@ class RunningTrial:
         self._evidence = Evidence(self.classes, self.settings.threshold, len(self.plan.images))
 
     def add(self, message: Decoded, now: float) -> Verdict | None:
-        """Add a decoding to the evidence; return what answers the trial once it is known.
+        """Add an epoch to the evidence; return what answers the trial once it is known.
 
         With a donor that is the donor's verdict, after as many images as the donor had.
         """
         self._decoded.append(message)
         if self.own is None:
-            self.own = self._evidence.add(message.classes, message.probabilities)
+            self.own = (
+                self._evidence.skip()
+                if message.rejected
+                else self._evidence.add(message.classes, message.probabilities)
+            )
         due = self.own
         if self.donor:
             enough = min(self.donor.repetitions, len(self.plan.images))
@@ -56,12 +60,14 @@ class RunningTrial:
         It is as long as they are on average: the mean of vectors that differ is shorter, and what
         draws from embeddings was trained on their length.
         """
-        found = np.array([each.embedding for each in self._decoded if each.embedding])
+        decoded = [each for each in self._decoded if each.embedding]
+        space = decoded[-1].space if decoded else ""
+        found = np.array([each.embedding for each in decoded])
         if not found.size:
-            return (), self._decoded[-1].space
+            return (), space
         mean, length = found.mean(axis=0), np.linalg.norm(found, axis=1).mean()
         scaled = mean * (length / (np.linalg.norm(mean) or 1.0))
-        return tuple(scaled.tolist()), self._decoded[-1].space
+        return tuple(scaled.tolist()), space
 
     def deadline(self, fraction: float) -> float:
         """Return when that fraction of the gap behind the last decoded image is over.

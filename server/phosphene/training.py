@@ -5,16 +5,18 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from signal import SIG_IGN
+from typing import Protocol
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from phosphene.bundle import difference, make_card, save_bundle
 from phosphene.dataset.xdf_reader import Segment, read_segment
 from phosphene.epochs import Cut, Incomplete
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
-from phosphene.interfaces import Context, Decoder, TrainingSet
+from phosphene.interfaces import Context, Decoder, DecoderConfig, TrainingSet
 from phosphene.journal import BlockKey
 from phosphene.pipeline import Pipeline
 from phosphene.processes import on_interrupt
@@ -23,6 +25,18 @@ from phosphene.signals import Epochs, SignalSpec
 
 COLLECTED = 0.2
 """Share of the progress bar that reading the recordings takes."""
+
+
+class Learning(Protocol):
+    """What learns before the decoder does."""
+
+    def learn_rejection(self, epochs: Epochs) -> NDArray[np.bool_]:
+        """Learn from raw training epochs what an artefact is; return which epochs are none."""
+        ...
+
+    def fit(self, epochs: Epochs) -> Epochs:
+        """Fit on raw training epochs; return them transformed."""
+        ...
 
 
 def collect(
@@ -93,7 +107,8 @@ def train_session(
     pipeline, decoder = fit(data, settings, context.part(COLLECTED, 1.0))
     # Whoever has waited so long for a decoder shall have it.
     with on_interrupt(SIG_IGN):
-        card = make_card(settings, spec, decoder, data.trials, data_sha256)
+        rejected = pipeline.rejected(data)
+        card = make_card(settings, spec, decoder, data.trials, data_sha256, rejected)
         sha256 = save_bundle(folder, card, pipeline.states(), decoder)
     context.progress(1.0, "")
     return sha256
@@ -104,13 +119,24 @@ def fit(data: TrainingSet, settings: Settings, context: Context) -> tuple[Pipeli
 
     Raises ``PhospheneError`` if there are fewer than two classes, or a class with one epoch.
     """
-    check_enough(data)
     # What was collected has passed the stream steps.
     pipeline = Pipeline((), settings.epochs, data.epochs.spec, context)
-    features = TrainingSet(pipeline.fit(data.epochs), data.trials, data.stimuli)
     fitting = context.part(0.0, 1.0, f"fitting {settings.decoder.name}")
     fitting.progress(0.0, "")
-    return pipeline, settings.decoder.config.fit(features, fitting)
+    return pipeline, learn(data, pipeline, settings.decoder.config, fitting)
+
+
+def learn(
+    data: TrainingSet, pipeline: Learning, decoder: DecoderConfig, context: Context
+) -> Decoder:
+    """Fit rejection, epoch steps and decoder, one after the other, on raw epochs.
+
+    Raises ``PhospheneError`` if of the epochs that are not rejected there are fewer than two
+    classes, or a class has one.
+    """
+    kept = data.select(np.flatnonzero(pipeline.learn_rejection(data.epochs)))
+    check_enough(kept)
+    return decoder.fit(TrainingSet(pipeline.fit(kept.epochs), kept.trials, kept.stimuli), context)
 
 
 def check_settings(settings: Settings, spec: SignalSpec, context: Context) -> None:

@@ -82,7 +82,7 @@ def trained(registry: Registry) -> Trained:
     epochs = Epochs(data, pipeline.spec, pipeline.tmin)
     training_set = TrainingSet(pipeline.fit(epochs), tuple(trials), CONTEXT.stimuli)
     decoder = settings.decoder.config.fit(training_set, CONTEXT)
-    card = make_card(settings, SPEC, decoder, trials, "cd" * 32)
+    card = make_card(settings, SPEC, decoder, trials, "cd" * 32, {})
     return Trained(card, pipeline, decoder, epochs)
 
 
@@ -161,7 +161,7 @@ class MeasuredDecoder:
 
 def test_the_card_has_what_the_decoder_measured_on_what_it_held_out(registry: Registry) -> None:
     settings = load_settings("demo", registry, {"subject": "S01", "session": "01"})
-    card = make_card(settings, SPEC, MeasuredDecoder(), (), "cd" * 32)
+    card = make_card(settings, SPEC, MeasuredDecoder(), (), "cd" * 32, {})
     assert card.metrics == {"validation_accuracy": 0.5, "n_validation": 6.0}
     read = msgspec.json.decode(msgspec.json.encode(card), type=BundleCard)
     assert read.metrics == card.metrics

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from msgspec import structs
+from numpy.typing import NDArray
 from scipy.stats import binom
 
 from phosphene import (
@@ -77,6 +78,12 @@ class Standardise:
     def __init__(self) -> None:
         self.fitted_on: list[int] = []
         self.scale = np.float32(1)
+
+    def learn_rejection(self, epochs: Epochs) -> NDArray[np.bool_]:
+        return np.ones(len(epochs), bool)
+
+    def reasons(self, epochs: Epochs) -> list[str]:
+        return [""] * len(epochs)
 
     def fit(self, epochs: Epochs) -> Epochs:
         self.fitted_on.append(len(epochs))

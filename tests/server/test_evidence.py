@@ -57,6 +57,21 @@ def test_classes_that_are_equally_likely_are_no_decision(threshold: float | None
     assert found == Verdict("", 1, (0.5, 0.5))
 
 
+def test_an_epoch_that_is_skipped_counts_and_says_nothing() -> None:
+    evidence = Evidence(CLASSES, None, 3)
+    evidence.add(KNOWN, FOR_N3)
+    before = evidence.posterior
+    assert evidence.skip() is None
+    assert evidence.posterior == before
+    found = evidence.skip()
+    assert found == Verdict("n3", 3, before)
+
+
+def test_a_trial_of_nothing_but_skipped_epochs_is_no_decision() -> None:
+    evidence = Evidence(CLASSES, None, 1)
+    assert evidence.skip() == Verdict("", 1, (0.5, 0.5))
+
+
 @pytest.mark.parametrize("nothing", [0.0, nan])
 def test_one_decoding_rules_no_class_out_for_good(nothing: float) -> None:
     evidence = Evidence(CLASSES, None, 30)

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from msgspec import structs
+from numpy.typing import NDArray
 from scipy.stats import binomtest
 from typer.testing import CliRunner
 
@@ -67,6 +68,12 @@ class NearestMeanConfig(DecoderConfig, frozen=True):
 
 
 class Untouched:
+    def learn_rejection(self, epochs: Epochs) -> NDArray[np.bool_]:
+        return np.ones(len(epochs), bool)
+
+    def reasons(self, epochs: Epochs) -> list[str]:
+        return [""] * len(epochs)
+
     def fit(self, epochs: Epochs) -> Epochs:
         return epochs
 
@@ -202,9 +209,8 @@ class Recorded:
         return forward_of_session(self.folder, self.settings, self.registry, self.context)
 
     def bundle(self, **changes: object) -> Path:
-        card = make_card(
-            self.settings, SPEC, NearestMean(("n0", "n1"), np.empty(0)), self.data.trials, "cd" * 32
-        )
+        decoder = NearestMean(("n0", "n1"), np.empty(0))
+        card = make_card(self.settings, SPEC, decoder, self.data.trials, "cd" * 32, {})
         bundle = self.folder.derivatives / "bundles" / "bundle-01"
         bundle.mkdir(parents=True)
         card = structs.replace(card, **changes)

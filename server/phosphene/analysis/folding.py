@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from phosphene.analysis.splits import Fold
 from phosphene.interfaces import Context, DecoderConfig, TrainingSet
 from phosphene.signals import Epochs
+from phosphene.training import Learning, learn
 
 
-class Pipeline(Protocol):
-    """The epoch steps of a session, which are fitted again for every fold."""
+class Pipeline(Learning, Protocol):
+    """Rejection and epoch steps of a session, which are fitted again for every fold."""
 
-    def fit(self, epochs: Epochs) -> Epochs:
-        """Fit on raw training epochs; return them transformed."""
+    def reasons(self, epochs: Epochs) -> list[str]:
+        """Return why each raw epoch must not be decoded; "" for a good one."""
         ...
 
     def transform(self, epochs: Epochs) -> Epochs:
@@ -28,7 +29,7 @@ class Tested(NamedTuple):
     classes: tuple[str, ...]
     """wnids of the columns: the classes that it was trained on."""
     probabilities: NDArray[np.floating]
-    """(n_tested, n_classes)"""
+    """(n_tested, n_classes); NaN for a trial that was rejected."""
 
 
 def tested(
@@ -40,6 +41,8 @@ def tested(
 ) -> Tested:
     """Return the decodings of a fold's test trials by a decoder fitted on its training trials."""
     train, test = training_set.select(fold.train), training_set.select(fold.test)
-    seen = TrainingSet(pipeline.fit(train.epochs), train.trials, train.stimuli)
-    fitted = decoder.fit(seen, context)
-    return Tested(fitted.classes, fitted.decode(pipeline.transform(test.epochs)).probabilities)
+    fitted = learn(train, pipeline, decoder, context)
+    found = np.full((len(fold.test), len(fitted.classes)), np.nan)
+    if len(good := np.flatnonzero([not reason for reason in pipeline.reasons(test.epochs)])):
+        found[good] = fitted.decode(pipeline.transform(test.epochs[good])).probabilities
+    return Tested(fitted.classes, found)

@@ -21,7 +21,7 @@ from phosphene.analysis.evaluation import collect_session, current_evaluation
 from phosphene.analysis.metrics import CONFOUNDED
 from phosphene.analysis.predictions import Predictions, read_predictions
 from phosphene.analysis.splits import Fold, is_nested
-from phosphene.bundle import EpochCard, read_card
+from phosphene.bundle import EpochCard, epoch_card, read_card
 from phosphene.choice import plain
 from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
@@ -175,11 +175,9 @@ def _teaches(trials: Sequence[Onset], fold: Fold, classes: set[str]) -> bool:
 
 
 def _recipe(settings: Settings) -> Recipe:
-    epochs = settings.epochs
-    steps = [plain(step) for step in epochs.steps]
     return Recipe(
         [plain(step) for step in settings.stream],
-        EpochCard(epochs.tmin, epochs.tmax, steps),
+        epoch_card(settings.epochs),
         plain(settings.decoder),
     )
 

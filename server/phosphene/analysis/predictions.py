@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.decodings import FIELDS
+from phosphene.decodings import FIELDS, NOTHING
 from phosphene.design import Shown
 from phosphene.errors import PhospheneError
 from phosphene.journal import BlockKey
@@ -24,11 +24,8 @@ LIVE_FIELDS = (
     "segment",
     "joined",
     "first_sample",
+    "rejected",
 )
-
-
-NOTHING = "n/a"
-"""What stands in a table, as BIDS wants it, for the decoding of a trial that was rejected."""
 
 
 class LiveTrial(msgspec.Struct, frozen=True):
@@ -100,16 +97,20 @@ def read_decodings(path: Path, aborted: Collection[BlockKey] = ()) -> Prediction
     reader = csv.DictReader(StringIO(text[: text.rfind("\n") + 1]), delimiter="\t")
     classes = tuple(name for name in reader.fieldnames or () if name not in LIVE_FIELDS)
     try:
-        rows = [(_live_trial(row), [float(row[wnid]) for wnid in classes]) for row in reader]
+        rows = [(_live_trial(row), _probabilities(row, classes)) for row in reader]
     except (KeyError, TypeError, ValueError) as error:
         raise PhospheneError(f"{path}, line {reader.line_num}: {error!r}") from None
     kept = [(t, p) for t, p in rows if (t.phase, t.run, t.block, t.attempt) not in aborted]
-    if not kept:
+    trials = [trial for trial, found in kept if found]
+    if not trials:
         return None
-    trials, probabilities = zip(*kept, strict=True)
     every = tuple(sorted({*classes, *(trial.wnid for trial in trials)}))
     return Predictions(
-        trials, ["live"] * len(trials), every, aligned(np.array(probabilities), classes, every)
+        trials,
+        ["live"] * len(trials),
+        every,
+        aligned(np.array([found for _, found in kept if found]), classes, every),
+        tuple((trial, "live") for trial, found in kept if not found),
     )
 
 
@@ -129,17 +130,17 @@ def read_predictions(path: Path) -> Predictions | None:
                 (
                     _live_trial({"latency": "nan", **row}),
                     row["fold"],
-                    [float(row[c]) for c in classes] if row["prediction"] != NOTHING else None,
+                    _probabilities(row, classes),
                 )
                 for row in reader
             ]
         except (KeyError, TypeError, ValueError) as error:
             raise PhospheneError(f"{path}, line {reader.line_num}: {error!r}") from None
-    decoded = [each for each in rows if each[2] is not None]
+    decoded = [each for each in rows if each[2]]
     if not decoded:
         return None
     trials, folds, probabilities = zip(*decoded, strict=True)
-    rejected = tuple((trial, fold) for trial, fold, found in rows if found is None)
+    rejected = tuple((trial, fold) for trial, fold, found in rows if not found)
     return Predictions(trials, folds, classes, np.array(probabilities), rejected)
 
 
@@ -150,6 +151,12 @@ def aligned(
     found = np.zeros((len(probabilities), len(classes)))
     found[:, [classes.index(wnid) for wnid in columns]] = probabilities
     return found
+
+
+def _probabilities(row: dict[str, str], classes: Sequence[str]) -> list[float]:
+    """Return the probability of each class; nothing for a trial that was rejected."""
+    found = [row[wnid] for wnid in classes]
+    return [] if NOTHING in found else [float(value) for value in found]
 
 
 def _live_trial(row: dict[str, str]) -> LiveTrial:

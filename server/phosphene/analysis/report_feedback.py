@@ -1,6 +1,7 @@
 """What the report says of feedback."""
 
 from phosphene.analysis import plots, words
+from phosphene.analysis.crossvalidation import describe_rejected
 from phosphene.analysis.feedback import (
     Stage,
     decisions,
@@ -42,6 +43,7 @@ def feedback(material: Material) -> Html:
             f"{len(live.trials)} of {len(phase.stimuli)} images were decoded while the session "
             "ran. A picture is made from what was decoded; it does not show what somebody saw."
         ),
+        paragraph(describe_rejected(evaluation)) if evaluation.rejected else Html(),
         _accuracies(rows),
         figure(
             plots.accuracy_plot(rows, "Live accuracy beside chance"),

@@ -163,7 +163,8 @@ def card(material: Material) -> Html:
     rows = {
         "Decoder": name,
         "Trained on": f"{found.n_epochs} epochs of {len(found.classes)} classes; "
-        f"runs: {'; '.join(runs) or 'not known'}",
+        f"runs: {'; '.join(runs) or 'not known'}; "
+        f"{sum(found.rejected.values())} epochs were left out as artefacts",
         "Signal": f"{found.spec.n_channels} EEG channels at {found.spec.sfreq:g} Hz",
         "Epochs": f"{found.epochs.tmin:g} to {found.epochs.tmax:g} s from onset",
         "Seed": str(found.seed),

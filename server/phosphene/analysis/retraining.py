@@ -199,7 +199,8 @@ class _Retraining:
         """Write the bundle of the very decoder that was compared."""
         pipeline, decoder = fitted
         spec = read_segment(self.folder.segments("record")[0]).spec
-        card = make_card(self.settings, spec, decoder, data.trials, hash_data(data))
+        rejected = pipeline.rejected(data)
+        card = make_card(self.settings, spec, decoder, data.trials, hash_data(data), rejected)
         bundle = self.folder.new_bundle()
         sha256 = save_bundle(bundle, card, pipeline.states(), decoder)
         return structs.replace(found, bundle=str(bundle), sha256=sha256)
@@ -213,6 +214,7 @@ def judge(data: TrainingSet, pipeline: Pipeline, decoder: Decoder) -> Judged:
     """
     if unknown := [wnid for wnid in data.classes if wnid not in decoder.classes]:
         raise PhospheneError(f"a decoder does not know the classes {', '.join(unknown)}")
+    data = pipeline.good(data)
     found = decoder.decode(pipeline.transform(data.epochs)).probabilities
     columns = [decoder.classes.index(wnid) for wnid in data.classes]
     shown = np.maximum(np.asarray(found, np.float64)[:, columns], FLOOR)

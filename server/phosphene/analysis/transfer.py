@@ -26,7 +26,7 @@ from phosphene.interfaces import Context, Decoder, TrainingSet
 from phosphene.pipeline import Pipeline, eeg_picks, pick_channels
 from phosphene.settings import Settings
 from phosphene.signals import SignalSpec
-from phosphene.training import check_enough
+from phosphene.training import learn
 
 LEARNING = 0.9
 """Share of the progress bar that cross-validating and fitting takes."""
@@ -79,6 +79,8 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Top-1 among the classes that both have; None if there is none."""
     n_left_out: int = 0
     """Trials of other classes, and such whose samples are missing."""
+    rejected: dict[str, int] = {}
+    """Trials that were not decoded because of artefacts, by wnid."""
     same_order: bool = False
     """Whether both, being two, showed the classes in the same order."""
     problem: str = ""
@@ -101,6 +103,8 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.accuracy is None:
             return f"on {where}: not tested: {self.problem}"
         left_out = f"; {self.n_left_out} trials left out" if self.n_left_out else ""
+        if n_rejected := sum(self.rejected.values()):
+            left_out += f"; {n_rejected} rejected as artefacts"
         return f"on {where}, {self.tested}{left_out}: {self.accuracy}"
 
 
@@ -234,14 +238,14 @@ def _learn(session: Recorded, context: Context) -> _Learnt:
 def _cross_validated(cell: Cell, session: Recorded, data: TrainingSet, context: Context) -> Cell:
     pipeline = _pipeline(session, data, context)
     found, _ = evaluate(data, pipeline, session.settings.decoder, context)
-    return structs.replace(cell, tested=f"split {found.split}", accuracy=found.top[0])
+    return structs.replace(
+        cell, tested=f"split {found.split}", accuracy=found.top[0], rejected=found.rejected
+    )
 
 
 def _fit(session: Recorded, data: TrainingSet, context: Context) -> _Fitted:
-    check_enough(data)
     pipeline = _pipeline(session, data, context)
-    features = TrainingSet(pipeline.fit(data.epochs), data.trials, data.stimuli)
-    decoder = session.settings.decoder.config.fit(features, context)
+    decoder = learn(data, pipeline, session.settings.decoder.config, context)
     return _Fitted(session.spec, pipeline, decoder, data.wnids, is_nested(data.trials))
 
 
@@ -269,10 +273,12 @@ def _tested_elsewhere(cell: Cell, learnt: _Learnt, tested: _Tested) -> Cell:
         raise PhospheneError(f"it is another EEG signal: {problem}")
     data, n_lost = tested.epochs(learnt.session.settings)
     known = np.flatnonzero([wnid in fitted.decoder.classes for wnid in data.wnids])
+    shown = data.select(known)
     return structs.replace(
         cell,
         tested=WHOLE,
-        accuracy=_accuracy(fitted, data.select(known), is_nested(data.trials)),
+        accuracy=_accuracy(fitted, fitted.pipeline.good(shown), is_nested(data.trials)),
+        rejected=dict(fitted.pipeline.rejected(shown)),
         n_left_out=n_lost + len(data.trials) - len(known),
         same_order=fitted.shown == data.wnids,
     )

@@ -133,12 +133,13 @@ class _LoadedBundle:
     def _decoded(self, cut: Cut) -> Decoded:
         complete = self._clock.now()
         epochs = Epochs(cut.data[np.newaxis], self._pipeline.spec, self._pipeline.tmin)
-        decoding = self._decoder.decode(self._pipeline.transform(epochs))
-        embedding = decoding.embedding
+        [reason] = self._pipeline.reasons(epochs)
+        decoding = None if reason else self._decoder.decode(self._pipeline.transform(epochs))
+        embedding = decoding.embedding if decoding else None
         return Decoded(
             cut.onset,
             self._decoder.classes,
-            tuple(float(p) for p in decoding.probabilities[0]),
+            tuple(map(float, decoding.probabilities[0])) if decoding else (),
             self._segment,
             cut.first_sample,
             self._clock.now(),
@@ -147,5 +148,6 @@ class _LoadedBundle:
             complete,
             self._joined,
             () if embedding is None else tuple(map(float, embedding[0])),
-            decoding.space,
+            decoding.space if decoding else "",
+            reason,
         )
