@@ -1,41 +1,35 @@
 """Which trials a network is trained on, and which decide when to stop."""
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene import Onset
+from phosphene import Onset, TrainingSet
 
 SHARE = 0.1
 """Of each class's images, where no run can be held out: the paper's 80/10/10 split."""
 
 Index = NDArray[np.intp]
-Unit = Callable[[Onset], tuple[str | int, ...]]
 
 
-def hold_out(trials: Sequence[Onset], rng: np.random.Generator) -> tuple[Index, Index, str]:
+def hold_out(training_set: TrainingSet, rng: np.random.Generator) -> tuple[Index, Index, str]:
     """Return the indices of training and of validation trials, and what was held out.
 
     That is the last run, together with its images, if every class is trained and validated without
     it; or else a tenth of the images of each class: where class is nested in block or run, a
     held-out run would lack its classes. It may be empty if no class has two images.
     """
-    by_run = _last_run(trials)
+    trials = training_set.trials
+    by_run = None if training_set.label else _last_run(trials)
     if by_run is not None:
         return *_indices(by_run, trials), "run"
     return *_indices(_some_images(trials, rng), trials), "images"
 
 
-def is_nested(trials: Sequence[Onset]) -> bool:
-    """Return whether some class lies in one of several blocks or runs only."""
-    return any(_confines(trials, unit) for unit in (_run, _block))
-
-
 def _last_run(trials: Sequence[Onset]) -> NDArray[np.bool_] | None:
-    runs = [_run(trial) for trial in trials]
-    if is_nested(trials) or len(set(runs)) < 2:
+    runs = [(trial.phase, trial.run) for trial in trials]
+    if len(set(runs)) < 2:
         return None
     held = np.array([run == max(runs) for run in runs])
     train, validation = _indices(held, trials)
@@ -58,19 +52,3 @@ def _indices(held: NDArray[np.bool_], trials: Sequence[Onset]) -> tuple[Index, I
     images = {trial.image for trial, out in zip(trials, held, strict=True) if out}
     train = [i for i, trial in enumerate(trials) if not held[i] and trial.image not in images]
     return np.array(train, np.intp), np.flatnonzero(held)
-
-
-def _confines(trials: Sequence[Onset], unit: Unit) -> bool:
-    units_of = defaultdict(list)
-    for trial in trials:
-        units_of[trial.wnid].append(unit(trial))
-    several = len({unit(trial) for trial in trials}) > 1
-    return several and any(len(u) > 1 and len(set(u)) == 1 for u in units_of.values())
-
-
-def _run(trial: Onset) -> tuple[str | int, ...]:
-    return (trial.phase, trial.run)
-
-
-def _block(trial: Onset) -> tuple[str | int, ...]:
-    return (trial.phase, trial.run, trial.block)

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from phosphene.choice import Chosen, choose, choose_steps, plain
+from phosphene.design import label_of
 from phosphene.errors import PhospheneError, SettingsError
 from phosphene.events import Onset
 from phosphene.interfaces import (
@@ -65,6 +66,8 @@ class BundleCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     metrics: dict[str, float] = {}
     """What the decoder says of itself, on trials that it held out."""
+    label: str = ""
+    """What stands beside an accuracy among ``metrics``."""
     runs: dict[str, tuple[int, ...]] = {}
     """Planned runs, by phase, that the training epochs are from; empty in early bundles."""
     rejected: dict[str, int] = {}
@@ -177,6 +180,7 @@ def make_card(  # noqa: PLR0913, PLR0917 (a card has many lines)
         data_sha256=data,
         seed=settings.seed,
         metrics=_metrics(decoder),
+        label=label_of(trials),
         runs=_runs(trials),
         rejected=dict(rejected),
     )

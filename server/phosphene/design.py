@@ -55,6 +55,11 @@ def is_nested(trials: Sequence[Shown], at_least: int = 2) -> bool:
     )
 
 
+def label_of(trials: Sequence[Shown]) -> str:
+    """Return what stands beside every accuracy of these trials: ``CONFOUNDED``, or nothing."""
+    return CONFOUNDED if is_nested(trials) else ""
+
+
 def run_of(trial: Shown) -> Unit:
     """Return the planned run of a trial."""
     return (trial.phase, trial.run)

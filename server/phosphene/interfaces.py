@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.clock import Clock, RealClock
+from phosphene.design import label_of
 from phosphene.events import Block, Onset
 from phosphene.signals import Epochs, Signal, SignalSpec
 from phosphene.stimulus import StimulusSet
@@ -160,6 +161,11 @@ class TrainingSet:
     def classes(self) -> tuple[str, ...]:
         """The classes that occur, sorted."""
         return tuple(sorted(set(self.wnids)))
+
+    @property
+    def label(self) -> str:
+        """What stands beside every accuracy; "" unless class and time are one variable."""
+        return label_of(self.trials)
 
     def select(self, index: NDArray[np.intp]) -> "TrainingSet":
         """Return the set reduced to some epochs."""

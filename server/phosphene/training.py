@@ -121,7 +121,8 @@ def fit(data: TrainingSet, settings: Settings, context: Context) -> tuple[Pipeli
     """
     # What was collected has passed the stream steps.
     pipeline = Pipeline((), settings.epochs, data.epochs.spec, context)
-    fitting = context.part(0.0, 1.0, f"fitting {settings.decoder.name}")
+    label = f" ({data.label})" if data.label else ""
+    fitting = context.part(0.0, 1.0, f"fitting {settings.decoder.name}{label}")
     fitting.progress(0.0, "")
     return pipeline, learn(data, pipeline, settings.decoder.config, fitting)
 

@@ -365,7 +365,7 @@ def test_a_run_is_held_out_with_every_class_on_both_sides(
     runs: int, repeats: int, seed: int
 ) -> None:
     shown = trials(runs, repeats)
-    train, validation, held_out = hold_out(shown, np.random.default_rng(seed))
+    train, validation, held_out = hold_out(training_set(shown), np.random.default_rng(seed))
     assert held_out == "run"
     assert {shown[i].run for i in validation} == {runs}
     assert {shown[i].run for i in train} == set(range(1, runs))
@@ -374,7 +374,7 @@ def test_a_run_is_held_out_with_every_class_on_both_sides(
 
 def test_images_are_held_out_where_class_is_nested_in_run() -> None:
     shown = trials(nested=True)
-    train, validation, held_out = hold_out(shown, np.random.default_rng(0))
+    train, validation, held_out = hold_out(training_set(shown), np.random.default_rng(0))
     assert held_out == "images"
     assert {shown[i].wnid for i in validation} == {shown[i].wnid for i in train} == set(WNIDS)
     assert not {shown[i].image for i in validation} & {shown[i].image for i in train}
@@ -384,7 +384,7 @@ def test_no_image_of_the_held_out_run_is_trained_on() -> None:
     first, *others = trials(runs=2, repeats=4)
     again = msgspec.structs.replace(others[-1], image=first.image, wnid=first.wnid)
     shown = (first, *others[:-1], again)
-    train, validation, held_out = hold_out(shown, np.random.default_rng(0))
+    train, validation, held_out = hold_out(training_set(shown), np.random.default_rng(0))
     assert held_out == "run"
     assert len(shown) - 1 in validation
     assert 0 not in train

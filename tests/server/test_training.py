@@ -14,6 +14,7 @@ from phosphene import Context, Onset, PhospheneError, Signal, SignalSpec, Stimul
 from phosphene.bundle import load_bundle, read_card
 from phosphene.closed_loop import ClosedLoopSettings
 from phosphene.dataset.xdf import XdfWriter, read_segment
+from phosphene.design import CONFOUNDED
 from phosphene.pipeline import Pipeline
 from phosphene.registry import Registry, load_registry
 from phosphene.settings import Settings, load_settings
@@ -327,6 +328,22 @@ def test_progress_only_grows_and_ends_at_1(
     assert done == sorted(done)
     assert (done[0] > 0, done[-1]) == (True, 1.0)
     assert any("power-lr" in text for _, text in told)
+
+
+def test_what_a_nested_design_is_validated_to_is_never_told_alone(
+    settings: Settings, tmp_path: Path
+) -> None:
+    nested = [structs.replace(each, wnid=WNIDS[each.block - 1]) for each in make_onsets()]
+    told: list[str] = []
+    context = replace(CONTEXT, progress=lambda _done, text: told.append(text))
+    train_session([record(tmp_path / "1.xdf", nested)], settings, context, tmp_path / "bundle")
+    accuracies = [text for text in told if "accuracy" in text]
+    assert accuracies
+    assert all(CONFOUNDED in text for text in accuracies)
+    card = read_card(tmp_path / "bundle")
+    assert ("validation_accuracy" in card.metrics, card.label) == (True, CONFOUNDED)
+    own = (tmp_path / "bundle" / "decoder" / "card.json").read_text()
+    assert ('"accuracy"' in own, CONFOUNDED in own) == (True, True)
 
 
 def test_the_card_says_which_runs_were_trained_on(

@@ -54,6 +54,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     temperature: float
     """Divides the logits: calibrates the probabilities."""
     training: Training
+    label: str = ""
+    """What stands beside the accuracy of the validation."""
     settings: dict[str, Any]
     versions: dict[str, str]
     format: Literal[1] = 1

@@ -107,7 +107,7 @@ def learn(
     name, device = design.name, find_device(context.device)
     data = design.inputs.check(training_set.epochs, name)
     labels, classes = class_columns(training_set, name), training_set.classes
-    trained, held, held_out = hold_out(training_set.trials, context.rng(*b"hold out"))
+    trained, held, held_out = hold_out(training_set, context.rng(*b"hold out"))
     trials = tuple(training_set.trials[i] for i in trained)
     loss, distillation = objective(Fitting(trials, labels[trained], training_set.stimuli, device))
     inputs = design.inputs.fitted(data[trained])
@@ -122,6 +122,7 @@ def learn(
         shape=data.shape[1:],
         temperature=progress.temperature,
         training=_training(progress, task, held_out),
+        label=training_set.label,
         settings=msgspec.to_builtins(settings, enc_hook=str),
         versions={"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
     )

@@ -52,6 +52,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     temperature: float
     """Divides the scores: calibrates the probabilities."""
     validation: Validation
+    label: str = ""
+    """What stands beside the accuracy of the validation."""
     settings: dict[str, Any]
     versions: dict[str, str]
     format: Literal[1] = 1

@@ -38,7 +38,7 @@ def fit_linear(
     """
     data = finite(training_set.epochs.data, method.name)
     labels = class_columns(training_set, method.name)
-    trained, held, held_out = hold_out(training_set.trials, context.rng(*b"hold out"))
+    trained, held, held_out = hold_out(training_set, context.rng(*b"hold out"))
     context.progress(0.0, f"fitting {len(trained)} trials, {len(held)} held out")
     temperature, validation = _validate(method, data, labels, (trained, held), held_out)
     context.progress(0.5, f"fitting all {len(labels)} trials; {_words(validation)}")
@@ -49,6 +49,7 @@ def fit_linear(
         shape=data.shape[1:],
         temperature=temperature,
         validation=validation,
+        label=training_set.label,
         settings=msgspec.to_builtins(settings),
         versions={"python": platform.python_version()} | {n: version(n) for n in method.libraries},
     )

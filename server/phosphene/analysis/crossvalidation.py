@@ -90,7 +90,7 @@ def predict(
     folds: Sequence[Fold],
 ) -> Predictions:
     """Return the probabilities of every tested trial, in the order of the trials."""
-    label = CONFOUNDED if is_nested(training_set.trials) else ""
+    label = training_set.label
     found: list[Tested] = []
     for number, fold in enumerate(folds):
         # A decoder may tell how well it does on what it holds out.

@@ -13,7 +13,7 @@ from phosphene.analysis.predictions import Predictions, read_decodings
 from phosphene.analysis.quality import Quality, measure_quality
 from phosphene.bundle import BundleCard, read_card
 from phosphene.dataset.study import SessionFolder
-from phosphene.design import CONFOUNDED, is_nested
+from phosphene.design import label_of
 from phosphene.errors import PhospheneError
 from phosphene.interfaces import Context
 from phosphene.journal import aborted_blocks, read_journal
@@ -49,7 +49,7 @@ class Material:
     @property
     def label(self) -> str:
         """``CONFOUNDED`` if class and time were one variable in what was learnt from."""
-        return CONFOUNDED if is_nested(self.first_phase.stimuli) else ""
+        return label_of(self.first_phase.stimuli)
 
     @property
     def first_phase(self) -> PhaseCourse:
