@@ -189,6 +189,8 @@ def describe(evaluation: Evaluation) -> list[str]:
 def describe_rejected(evaluation: Evaluation) -> str:
     """Return how many trials were not decoded because of artefacts, by class."""
     counts = evaluation.rejected
+    if not counts:
+        return "No trial was rejected as an artefact"
     by_class = ", ".join(f"{evaluation.classes.get(wnid, wnid)} {n}" for wnid, n in counts.items())
     return f"{sum(counts.values())} trials were rejected as artefacts, by class: {by_class}"
 

@@ -43,7 +43,7 @@ def feedback(material: Material) -> Html:
             f"{len(live.trials)} of {len(phase.stimuli)} images were decoded while the session "
             "ran. A picture is made from what was decoded; it does not show what somebody saw."
         ),
-        paragraph(describe_rejected(evaluation)) if evaluation.rejected else Html(),
+        paragraph(f"{describe_rejected(evaluation)}."),
         _accuracies(rows),
         figure(
             plots.accuracy_plot(rows, "Live accuracy beside chance"),

@@ -57,7 +57,8 @@ def what_was_done(material: Material) -> Html:
         "Screen": words.screen(settings.screen),
         "Stream": words.steps(settings.stream),
         "Epochs": f"{settings.epochs.tmin:g} to {settings.epochs.tmax:g} s from onset; "
-        + words.steps(settings.epochs.steps),
+        + words.steps(settings.epochs.steps)
+        + f"; {words.rejection(settings.epochs.reject)}",
         "Decoder": words.plugin(settings.decoder),
     }
     for number, shadow in enumerate(settings.shadows, start=1):
@@ -86,7 +87,7 @@ def accuracy(material: Material) -> Html:
         ),
         accuracy_facts(rows),
         facts(_other_measures(evaluation)),
-        paragraph(describe_rejected(evaluation)) if evaluation.rejected else Html(),
+        paragraph(f"{describe_rejected(evaluation)}."),
         figure(
             plots.accuracy_plot({**rows, **folds}, "Accuracy beside chance"),
             "All trials, and top-1 accuracy of each round of training and testing.",

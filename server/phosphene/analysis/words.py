@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +11,7 @@ from phosphene.analysis.course import PhaseCourse
 from phosphene.analysis.splits import is_nested
 from phosphene.choice import Chosen, plain
 from phosphene.processing import ShadowSettings
+from phosphene.rejection import RejectSettings
 from phosphene.settings import ScreenSettings, Settings
 
 MILLISECONDS = 1e3
@@ -27,6 +29,15 @@ def plugin(chosen: Chosen[Any]) -> str:
 def steps(chosen: Sequence[Chosen[Any]]) -> str:
     """Return steps in order."""
     return ", ".join(map(plugin, chosen)) or "nothing"
+
+
+def rejection(limits: RejectSettings | None) -> str:
+    """Return which epochs are rejected."""
+    if limits is None:
+        return "none is rejected as an artefact"
+    asked = msgspec.structs.asdict(limits)
+    given = ", ".join(f"{name} {limit}" for name, limit in asked.items() if limit is not None)
+    return f"rejected as artefacts beyond limits: {given}"
 
 
 def shadow(settings: ShadowSettings) -> str:
