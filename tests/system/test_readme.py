@@ -86,3 +86,12 @@ def test_every_link_to_a_file_leads_to_one() -> None:
     for page in [REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_link_to_a_heading_leads_to_one() -> None:
+    for page in [REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")]:
+        for target, anchor in re.findall(r"\]\(((?!https?://)[^)#]*)#([^)]+)\)", page.read_text()):
+            there = (page.parent / target) if target else page
+            headings = re.findall(r"^#+ (.+)$", there.read_text(), re.MULTILINE)
+            slugs = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
+            assert anchor in slugs, f"{page.name} links to {target}#{anchor}"
