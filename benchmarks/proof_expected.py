@@ -117,4 +117,8 @@ CHANGED = """After a pilot of 10 seeds one expectation was changed: A2 under rep
 fire in the drifting subjects and hardly ever did (0 to 1 of 10). Four blocks of a class, each at
 another point of the drift, average it out for a decoder of few parameters; the audit is weak there,
 and its page says so. In the same pilot A4 was not applicable in 1 of 10 confounded recordings,
-whose decoder was not above chance: this counts as not having fired."""
+whose decoder was not above chance: this counts as not having fired.
+
+After the first whole run the audit A2, not the expectation, was changed: under repeated-blocks it
+fired in 7 to 13 of 60 recordings of subjects that do not drift. It decoded the waveform as well,
+whose high-pass filter makes neighbours unlike each other; now it decodes power alone."""

@@ -100,24 +100,32 @@ def of_epochs(epochs: "mne.BaseEpochs", classes: str | None = None, seed: int = 
     The class is the event's name, or what the metadata say in the column ``classes``; ``image``,
     ``run`` and ``block`` are taken from the metadata if they are there.
     """
-    names = {code: name for name, code in epochs.event_id.items()}
-    data = epochs.metadata
-    sfreq = epochs.info["sfreq"]
+    trials = _trials(epochs, classes)
+    order = np.argsort([trial.time for trial in trials], kind="stable")
+    known = numbered([trials[i] for i in order], known_blocks=_column(epochs, "block") is not None)
 
-    def column(name: str) -> list[str] | None:
-        return None if data is None or name not in data else list(map(str, data[name]))
+    def frames(kind: str) -> Frames:
+        return _cut_frames(epochs.get_data(picks=kind)[order], epochs.times)
 
-    if classes and column(classes) is None:
+    eyes = frames("eog") if "eog" in epochs.get_channel_types() else None
+    return Material(known, frames("eeg"), seed, eyes=eyes)
+
+
+def _trials(epochs: "mne.BaseEpochs", classes: str | None) -> list[Onset]:
+    """Return what was shown in each epoch, in the order of the epochs."""
+    if classes and _column(epochs, classes) is None:
         raise PhospheneError(f"the epochs' metadata have no column {classes!r}")
-    wnids = column(classes or "") or [names[code] for code in epochs.events[:, 2]]
-    runs, blocks, images = column("run"), column("block"), column("image")
-    trials = [
+    names = {code: name for name, code in epochs.event_id.items()}
+    wnids = _column(epochs, classes or "") or [names[code] for code in epochs.events[:, 2]]
+    runs, blocks, images = (_column(epochs, name) for name in ("run", "block", "image"))
+    times = epochs.events[:, 0] / epochs.info["sfreq"]
+    return [
         Onset(
             seq=index,
             event="stimulus",
-            time=float(sample / sfreq),
-            planned=float(sample / sfreq),
-            duration=max(float(epochs.tmax), 1 / sfreq),
+            time=time,
+            planned=time,
+            duration=max(float(epochs.tmax), 1 / epochs.info["sfreq"]),
             phase="record",
             run=int(float(runs[index])) if runs else 1,
             block=int(float(blocks[index])) if blocks else 0,
@@ -127,19 +135,14 @@ def of_epochs(epochs: "mne.BaseEpochs", classes: str | None = None, seed: int = 
             image=images[index] if images else f"epoch {index}",
             sha256="",
         )
-        for index, sample in enumerate(epochs.events[:, 0])
+        for index, time in enumerate(times.tolist())
     ]
-    order = np.argsort([trial.time for trial in trials], kind="stable")
-    known = numbered([trials[i] for i in order], known_blocks=blocks is not None)
-    eeg = epochs.get_data(picks="eeg")[order]
-    kinds = epochs.get_channel_types()
-    eyes = epochs.get_data(picks="eog")[order] if "eog" in kinds else None
-    return Material(
-        known,
-        _cut_frames(eeg, epochs.times),
-        seed,
-        eyes=None if eyes is None else _cut_frames(eyes, epochs.times),
-    )
+
+
+def _column(epochs: "mne.BaseEpochs", name: str) -> list[str] | None:
+    """Return a column of the metadata; None if there is none of that name."""
+    data = epochs.metadata
+    return None if data is None or name not in data else list(map(str, data[name]))
 
 
 def _pieces(segment: Segment, onsets: Sequence[Onset]) -> list[Piece]:
