@@ -59,6 +59,7 @@ def set_title(axes: Axes, text: str, label: str) -> None:
             textcoords="offset points",
             color=WARN,
             fontweight="bold",
+            in_layout=False,  # It may be wider than the axes, and must not push them aside.
         )
 
 

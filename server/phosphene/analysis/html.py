@@ -116,6 +116,7 @@ h2 { margin: 2.6rem 0 .8rem; padding-top: .7rem; border-top: 1px solid var(--lin
 h3 { margin: 1.6rem 0 .4rem; font-size: 1.02rem; }
 p { margin: .6rem 0; max-width: 46rem; }
 ul { margin: .6rem 0; padding-left: 1.2rem; }
+section > ul.banner { padding-left: 2rem; }
 .soft, figcaption, caption { color: var(--soft); font-size: .9rem; }
 .headline { margin: 1.4rem 0; padding: 1rem 1.3rem; border-left: .4rem solid var(--accent);
   background: #eef5fa; border-radius: 0 .4rem .4rem 0; }

@@ -63,9 +63,9 @@ class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.low is not None and self.high is not None:
             parts.append(f"95 % interval {_three(self.low)} to {_three(self.high)}")
         if self.p is not None:
-            parts.append(f"p = {_three(self.p)}")
+            parts.append(f"p {_small(self.p)}")
         if self.p_corrected is not None:
-            parts.append(f"corrected {_three(self.p_corrected)}")
+            parts.append(f"corrected {_small(self.p_corrected)}")
         return f"[{', '.join(parts)}]"
 
 
@@ -155,3 +155,7 @@ def _holm(values: Sequence[float]) -> list[float]:
 
 def _three(value: float) -> str:
     return f"{value:.3g}"
+
+
+def _small(p: float) -> str:
+    return "< 0.0001" if p < 1e-4 else f"= {p:.2g}"
