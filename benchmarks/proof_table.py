@@ -64,10 +64,10 @@ class Cell:
         return False
 
     def __str__(self) -> str:
-        letter = LETTERS[self.expected]
+        letter, mark = LETTERS[self.expected], " **!**" if self.failed else ""
         if self.found.get("not applicable", 0) == self.n:
-            return letter if letter == "–" else f"{letter} –"
-        return f"{letter} {self.fired}/{self.n}" + (" **!**" if self.failed else "")
+            return letter if letter == "–" else f"{letter} –{mark}"
+        return f"{letter} {self.fired}/{self.n}{mark}"
 
 
 def summary(cells: Sequence[Cell]) -> str:
