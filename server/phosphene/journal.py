@@ -43,8 +43,17 @@ class StateChanged(msgspec.Struct, frozen=True, tag=True):
     reason: str = ""
 
 
+class Resumed(msgspec.Struct, frozen=True, tag=True):
+    """The session goes on after an interruption."""
+
+    n_blocks: int
+    """Shown whole before it."""
+    next_seq: int
+
+
 Entry = (
     StateChanged
+    | Resumed
     | SegmentOpen
     | SegmentClosed
     | BlockStarted
@@ -69,12 +78,18 @@ class Line(msgspec.Struct, frozen=True):
     entry: Entry
 
 
+def open_lines(path: Path) -> int:
+    """Return a descriptor that appends lines; one that a crash cut off is removed first."""
+    file = os.open(path, APPEND, 0o666)
+    os.ftruncate(file, len(_whole_lines(path)))
+    return file
+
+
 class Journal:
-    """Appends to a journal; a line that a crash cut off is removed first."""
+    """Appends to a journal."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, APPEND, 0o666)
-        os.ftruncate(self._file, len(_whole_lines(path)))
+        self._file = open_lines(path)
 
     def append(self, entry: Entry) -> None:
         """Add an entry; it is in the kernel's hands when this returns."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfile
 
@@ -11,7 +11,8 @@ from phosphene.clock import Clock, RealClock, VirtualClock
 from phosphene.dataset.study import SessionFolder
 from phosphene.door import Door
 from phosphene.errors import PhospheneError
-from phosphene.journal import Journal
+from phosphene.history import settle
+from phosphene.journal import Journal, Resumed
 from phosphene.loop import VirtualLoop
 from phosphene.messages import Message, Start, Status, Stop
 from phosphene.plan import Plan, make_plan
@@ -19,11 +20,13 @@ from phosphene.registry import Registry
 from phosphene.roles.catalogue import House
 from phosphene.server import Server
 from phosphene.session import Session
-from phosphene.settings import Settings, write_resolved
+from phosphene.settings import Settings, check_unchanged, write_resolved
 from phosphene.signals import SignalSpec
 from phosphene.states import State
 from phosphene.training import check_settings
 
+ORPHANED = 60.0
+"""Seconds in which recorder and screen of a server that was killed end their block."""
 Watch = Callable[[Message], None]
 
 
@@ -34,17 +37,23 @@ class Opened:
     session: Session
     house: House
     plan: Plan
+    lock: int
+    """Descriptor; who inherits it keeps others out of the session's folder."""
 
 
 @contextmanager
-def open_session(settings: Settings, registry: Registry, clock: Clock) -> Iterator[Opened]:
-    """Make the session's folder and hold its lock.
+def open_session(
+    settings: Settings, registry: Registry, clock: Clock, *, resume: bool = False
+) -> Iterator[Opened]:
+    """Make the session's folder, or go on with one that was interrupted, and hold its lock.
 
     Raises ``PhospheneError`` if the bundle is another subject's, if the plan cannot be filled, if
-    the folder holds a recording already, or if another server has it.
+    the folder holds a recording already, or if another server has it; and, to ``resume``, if there
+    is no such session, if it had other settings, or if nothing of it is left.
     """
     check_subject(settings)
-    folder = SessionFolder.create(settings.output, settings.subject, settings.session)
+    find = SessionFolder.existing if resume else SessionFolder.create
+    folder = find(settings.output, settings.subject, settings.session)
     house = House(settings, registry, folder, clock)
     house.stimuli.verify()
     plan = make_plan(settings, house.context)
@@ -57,22 +66,43 @@ def open_session(settings: Settings, registry: Registry, clock: Clock) -> Iterat
             except PhospheneError as error:
                 raise PhospheneError(f"{role}: {error}") from None
 
-    with folder.lock():
-        write_resolved(settings, folder.settings_file)
-        if settings.bundle is not None:  # Which may be gone when somebody asks whose it was.
-            copyfile(settings.bundle / CARD, folder.path / CARD)
+    with folder.lock(ORPHANED if resume else 0.0) as lock:
+        if resume:
+            check_unchanged(settings, folder.settings_file)
+        else:
+            _file_settings(settings, folder)
         journal = Journal(folder.journal_file)
         try:
+            if resume:
+                plan = _go_on(plan, folder, journal, clock)
             session = Session(plan, folder, journal, check_signal, clock.now())
-            yield Opened(session, house, plan)
+            yield Opened(session, house, plan, lock)
         finally:
             journal.close()
 
 
-def run_virtual(settings: Settings, registry: Registry, watch: Watch) -> Status:
+def _go_on(plan: Plan, folder: SessionFolder, journal: Journal, clock: Clock) -> Plan:
+    plan = replace(plan, history=settle(folder, journal, plan.blocks))
+    if plan.is_done:
+        raise PhospheneError(f"{folder.path} is complete: nothing of it is left to be done")
+    journal.append(Resumed(len(plan.history.completed), plan.history.next_seq))
+    if not clock.live:  # Time went on.
+        clock.sleep_until(plan.history.end)
+    return plan
+
+
+def _file_settings(settings: Settings, folder: SessionFolder) -> None:
+    write_resolved(settings, folder.settings_file)
+    if settings.bundle is not None:  # Which may be gone when somebody asks whose it was.
+        copyfile(settings.bundle / CARD, folder.path / CARD)
+
+
+def run_virtual(
+    settings: Settings, registry: Registry, watch: Watch, *, resume: bool = False
+) -> Status:
     """Run a whole session in this process on the virtual clock; return how it ended."""
     clock = VirtualClock()
-    with open_session(settings, registry, clock) as opened:
+    with open_session(settings, registry, clock, resume=resume) as opened:
         session = opened.session
 
         def operate(message: Message) -> None:
@@ -94,13 +124,20 @@ def _open_door(settings: Settings, house: House) -> Door | None:
     return Door(settings.worker, house.stimuli.classes, settings.seed)
 
 
-def serve(settings: Settings, registry: Registry, announce: Callable[[Path], None]) -> Status:
+def serve(
+    settings: Settings,
+    registry: Registry,
+    announce: Callable[[Path], None],
+    *,
+    resume: bool = False,
+) -> Status:
     """Serve a session with real processes until it is over; return how it ended.
 
     ``announce`` is told the connection file.
     """
-    with open_session(settings, registry, RealClock()) as opened:
+    with open_session(settings, registry, RealClock(), resume=resume) as opened:
         folder = opened.house.folder.path
         door = _open_door(settings, opened.house)
-        Server(opened.session, folder, logs=folder / "logs", door=door).run(announce)
+        server = Server(opened.session, folder, logs=folder / "logs", lock=opened.lock, door=door)
+        server.run(announce)
         return opened.session.status

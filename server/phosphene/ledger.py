@@ -14,13 +14,14 @@ class Ledger:
         self.phase, self.run, self.block = "", 0, 0
         self.recording: Recording | None = None
         """Of the open segment, as acquisition last said."""
-        self.next_seq = 0
-        self.seconds_left = plan.seconds
+        history = plan.history
+        self.next_seq = history.next_seq
+        left = [block for phase in plan.blocks for block in plan.left(phase)]
+        self.seconds_left = sum(map(block_seconds, left))
         self._blocks_total = plan.n_blocks
-        self._blocks_done = 0
-        self._trials_shown = 0
-        self._filed_samples = 0
-        self._filed_markers = 0
+        self._blocks_done = plan.n_blocks - len(left)
+        self._trials_shown = sum(done.n_trials for done in history.completed.values())
+        self._filed_samples, self._filed_markers = history.n_samples, history.n_markers
 
     @property
     def recorded(self) -> bool:

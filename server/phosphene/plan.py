@@ -9,6 +9,7 @@ from zlib import crc32
 from phosphene.closed_loop import ClosedLoopSettings
 from phosphene.errors import PhospheneError
 from phosphene.events import Block, Trial
+from phosphene.history import History
 from phosphene.interfaces import Context, Uses
 from phosphene.messages import Phase, shadow_role
 from phosphene.settings import PhaseName, Settings
@@ -40,11 +41,19 @@ class Plan:
     """Roles of the decoders that run beside the driver."""
     feedback: FeedbackPlan | None = None
     """How decodings become pictures, if they do."""
+    history: History = field(default_factory=History)
+    """What of it was done before an interruption."""
 
-    def runs(self, phase: Phase) -> Iterator[tuple[int, list[Block]]]:
-        """Yield each run of a phase with its blocks, in order."""
-        for run, blocks in groupby(self.blocks[phase], key=lambda block: block.run):
-            yield run, list(blocks)
+    def left(self, phase: Phase) -> list[Block]:
+        """Return the blocks of a phase that are still to be shown."""
+        return self.history.remaining(phase, self.blocks[phase])
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to be shown, to be learnt, or to be filed."""
+        shown = not any(map(self.left, self.blocks))
+        learnt = "train" not in self.protocol or self.history.trained is not None
+        return shown and learnt and self.history.finished
 
     @property
     def n_blocks(self) -> int:
@@ -106,6 +115,12 @@ def _feedback_plan(settings: Settings, context: Context) -> FeedbackPlan:
         crc32(f"{settings.seed}/{settings.subject}/{settings.session}".encode()),
         lambda classes: feedback_blocks(settings, context, classes),
     )
+
+
+def runs_of(blocks: Sequence[Block]) -> Iterator[tuple[int, list[Block]]]:
+    """Yield each run with its blocks, in order."""
+    for run, each in groupby(blocks, key=lambda block: block.run):
+        yield run, list(each)
 
 
 def block_seconds(block: Block) -> float:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,9 @@ ALONE = ("trainer", "exporter", "reporter", "generator")
 class Child:
     """One running role."""
 
-    def __init__(self, role: str, connection_file: Path, log: Path) -> None:
+    def __init__(
+        self, role: str, connection_file: Path, log: Path, inherited: Sequence[int] = ()
+    ) -> None:
         module = COMMANDS.get(role, ("-m", "phosphene.shell", role))
         self.role = role
         self.log = log
@@ -41,6 +43,7 @@ class Child:
                 env={**os.environ, **threads, "PYTHONUNBUFFERED": "1"},
                 # Ctrl-C and the end of a terminal are for the server, which tells its children.
                 start_new_session=True,
+                pass_fds=inherited,
             )
 
     def ended_since(self, now: float) -> float:

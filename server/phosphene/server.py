@@ -51,6 +51,8 @@ STOP_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 """Ctrl-C, a polite kill, and the end of the terminal."""
+RECORDERS = ("acquisition", "presenter")
+"""Roles that end their block even if the server is killed."""
 HEARTBEAT = 0.5
 SILENCE = 30.0
 """Seconds without a word after which a child counts as hung."""
@@ -66,12 +68,20 @@ class Server:
     """Runs one session with real processes on the real clock."""
 
     def __init__(
-        self, session: Session, folder: Path, *, logs: Path, door: Door | None = None
+        self,
+        session: Session,
+        folder: Path,
+        *,
+        logs: Path,
+        lock: int | None = None,
+        door: Door | None = None,
     ) -> None:
         self._session = session
         self._door = door
         self._folder = folder
         self._logs = logs
+        self._lock = lock
+        """Descriptor that who records keeps open: nobody else may go on while they do."""
         self._server_keys, self._client_keys, self._family_keys = (new_keys() for _ in range(3))
         keyring = Keyring(self._client_keys.public, self._family_keys.public)
         self._bus = Bus(self._server_keys, keyring)
@@ -240,7 +250,9 @@ class Server:
     def _start(self, role: str) -> None:
         """Start the role's process at its first message."""
         if role not in self._children:
-            self._children[role] = Child(role, self._family_file, self._logs / f"{role}.log")
+            inherited = [self._lock] if role in RECORDERS and self._lock is not None else []
+            log = self._logs / f"{role}.log"
+            self._children[role] = Child(role, self._family_file, log, inherited)
 
     # Children.
 

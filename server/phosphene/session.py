@@ -29,7 +29,7 @@ from phosphene.messages import (
     Trained,
     WriteReport,
 )
-from phosphene.plan import Plan
+from phosphene.plan import Plan, runs_of
 from phosphene.signals import SignalSpec
 from phosphene.states import Event, State
 
@@ -66,6 +66,8 @@ class Session(FeedbackDesk):
         try:
             yield from self._check()
             yield from self._expect_state(State.RESTING)
+            for path in self._plan.history.unfiled:
+                self._export(path)
             for phase in self._plan.protocol:
                 if phase == "train":
                     yield from self._train()
@@ -103,8 +105,10 @@ class Session(FeedbackDesk):
 
     def _present(self, phase: Phase) -> Script[None]:
         """Show the runs of a phase, each recorded into a file of its own."""
-        self._clear_at = self._now + PREPARATION + self._plan.blocks[phase][0].cue
-        for run, blocks in self._plan.runs(phase):
+        left = self._plan.left(phase)
+        if left:
+            self._clear_at = self._now + PREPARATION + left[0].cue
+        for run, blocks in runs_of(left):
             yield from self._open_segment(phase, run)
             for block in blocks:
                 self._ledger.begin(phase, block)
@@ -141,7 +145,7 @@ class Session(FeedbackDesk):
 
     def _show(self, phase: Phase, block: Block) -> Script[None]:
         """Show a block until it was shown whole; an interrupted attempt is kept and marked."""
-        attempt = 1
+        attempt = self._plan.history.attempt(phase, block)
         while True:
             yield from self._hold()
             if phase == "feedback":
@@ -211,21 +215,21 @@ class Session(FeedbackDesk):
         self._send("acquisition", CloseSegment())
         closed = yield from self._expect(SegmentClosed, CLOSE_TIME, "the recording to be closed")
         self._ledger.file(closed)
-        self._export()
+        self._file_segment()
 
-    def _export(self) -> None:
-        self._exports += 1
-        self._send("exporter", Export(self._segment))
+    def _file_segment(self) -> None:
+        self._export(self._segment)
         self._segment = ""
+
+    def _export(self, path: str) -> None:
+        self._exports += 1
+        self._send("exporter", Export(path))
 
     def _train(self) -> Script[None]:
         self._move(Event.TRAIN)
         for shadow in self._plan.shadows:
             self._send(shadow, Follow(str(self._folder.path), self._spec))
-        self._send("trainer", Train(str(self._folder.path)))
-        self._training = True
-        trained = yield from self._expect(Trained)
-        self._training = False
+        trained = self._plan.history.trained or (yield from self._fit())
         self._bundle, self._bundle_sha256 = trained.bundle, trained.sha256
         self._send("watchers", Progress("train", 1.0, "; ".join(trained.audits)))
         if "feedback" in self._plan.protocol:
@@ -234,6 +238,13 @@ class Session(FeedbackDesk):
             self._send("trainer", Quit())
         yield from self._wait_for_shadows()
         self._move(Event.TRAINED)
+
+    def _fit(self) -> Script[Trained]:
+        self._send("trainer", Train(str(self._folder.path)))
+        self._training = True
+        trained = yield from self._expect(Trained)
+        self._training = False
+        return trained
 
     def _wait_for_shadows(self) -> Script[None]:
         """Let slower decoders catch up, for a while; a subject is waiting."""
@@ -258,7 +269,7 @@ class Session(FeedbackDesk):
             self.fail(str(error))
         if self._segment:
             # Nobody could close it; it is whole up to its last chunk.
-            self._export()
+            self._file_segment()
         while self._exports:
             yield
         if "report" in self._plan.protocol and self._ledger.recorded:

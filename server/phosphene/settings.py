@@ -201,6 +201,17 @@ def write_resolved(settings: Settings, path: Path) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def check_unchanged(settings: Settings, path: Path) -> None:
+    """Raise ``SettingsError`` that names the keys in which a session was begun otherwise."""
+    before = msgspec.json.decode(path.read_bytes(), type=_Resolved).settings
+    now = json.loads(json.dumps(resolved(settings)))
+    if changed := sorted(key for key in before.keys() | now if before.get(key) != now.get(key)):
+        raise SettingsError(
+            f"{path}: the session was begun with other settings of {', '.join(changed)}; "
+            "go on with the same file and the same options"
+        )
+
+
 def read_resolved(path: Path, registry: Registry) -> Settings:
     """Return what ``write_resolved`` was given; ``SettingsError`` if plugins no longer take it."""
     try:

@@ -41,7 +41,7 @@ from phosphene.events import Block
 from phosphene.feedback_table import Arm, FeedbackTrial, append_trial, read_trials
 from phosphene.journal import Journal, StateChanged
 from phosphene.messages import BlockDone, BlockStarted, Decoded, Phase, Prospect, Retrained
-from phosphene.plan import block_seconds, make_plan
+from phosphene.plan import block_seconds, make_plan, runs_of
 from phosphene.registry import Registry, load_registry
 from phosphene.settings import ScreenSettings, Settings, load_settings, write_resolved
 from phosphene.states import State
@@ -90,7 +90,7 @@ class Lab:
             wnid: np.exp(code * self.rng.standard_normal((len(CHANNELS), 1)))
             for wnid in self.context.stimuli.classes
         }
-        for run, blocks in plan.runs(phase):
+        for run, blocks in runs_of(plan.blocks[phase]):
             path = self.folder.new_segment(phase, plan.tasks[phase], run)
             writer = XdfWriter(path, self.spec, {"phase": phase})
             start = 100.0 * run

@@ -12,7 +12,14 @@ from phosphene.dataset.xdf_reader import Segment, read_segment
 from phosphene.errors import PhospheneError
 from phosphene.events import Block, Onset
 from phosphene.interfaces import Context
-from phosphene.journal import BlockKey, StateChanged, aborted_blocks, read_journal
+from phosphene.journal import (
+    BlockKey,
+    Entry,
+    Resumed,
+    StateChanged,
+    aborted_blocks,
+    read_journal,
+)
 from phosphene.messages import BlockDone, Phase
 from phosphene.plan import Plan, make_plan
 from phosphene.settings import Settings
@@ -123,9 +130,18 @@ def read_course(folder: SessionFolder, settings: Settings, context: Context) -> 
     if not recorded:
         raise PhospheneError(f"{folder.path}: nothing was recorded; there is nothing to report")
     entries = [line.entry for line in read_journal(folder.journal_file)]
-    reasons = [entry.reason for entry in entries if isinstance(entry, StateChanged)]
-    incidents = tuple(dict.fromkeys(filter(None, reasons)))
+    incidents = tuple(dict.fromkeys(filter(None, map(_incident, entries))))
     return Course(recorded, recorded[0].recordings[0].spec, incidents)
+
+
+def _incident(entry: Entry) -> str:
+    match entry:
+        case StateChanged(reason=reason):
+            return reason
+        case Resumed(n_blocks=n_blocks):
+            return f"the server ended, and was started again when {n_blocks} blocks were complete"
+        case _:
+            return ""
 
 
 def _phase(folder: SessionFolder, plan: Plan, phase: Phase) -> PhaseCourse:

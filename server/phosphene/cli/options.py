@@ -18,6 +18,9 @@ OtherSubject = Annotated[
     bool, typer.Option("--other-subject", help="The bundle may be another subject's.")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Of everything that is drawn at random.")]
+Continued = Annotated[
+    bool, typer.Option("--resume", help="Go on with a session that was interrupted.")
+]
 Headless = Annotated[
     bool, typer.Option("--headless", help="No window: simulated flips, as fast as it goes.")
 ]

@@ -62,7 +62,7 @@ def _asked(client: Client, server: Server, before: Status) -> Status:
     if server.poll() is not None:
         raise PhospheneError(
             f"the server ended with status {server.returncode}; "
-            f"what was recorded is in {before.folder}"
+            f"what was recorded is in {before.folder}; go on with --resume"
         )
     return client.status()
 

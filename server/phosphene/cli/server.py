@@ -7,6 +7,7 @@ from rich.console import Console
 
 from phosphene.cli.options import (
     BundleFile,
+    Continued,
     Headless,
     OtherSubject,
     Output,
@@ -27,6 +28,7 @@ def server(
     other_subject: OtherSubject = False,
     seed: Seed = None,
     headless: Headless = False,
+    resume: Continued = False,
 ) -> None:
     """Start amplifier and screen, then wait for start, pause, resume and stop."""
     from phosphene.launch import serve
@@ -44,7 +46,7 @@ def server(
     def announce(connection_file: Path) -> None:
         console.print(f"serving {connection_file}", soft_wrap=True, highlight=False)
 
-    status = serve(settings, registry, announce)
+    status = serve(settings, registry, announce, resume=resume)
     for line in filter(None, (f"{status.state}: {status.folder}", status.problem)):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
     if status.state is State.FAILED:

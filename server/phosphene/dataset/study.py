@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ SEGMENT = re.compile(
     r"sub-[^_]+_ses-[^_]+_task-(?P<task>[^_]+)_phase-(?P<phase>[^_]+)"
     r"_run-(?P<run>\d+)_segment-(?P<number>\d+)\.xdf"
 )
+POLL = 0.1
+"""Seconds between two looks at a lock."""
 SESSION_PATTERN = "sourcedata/sub-*/ses-*"
 
 
@@ -61,7 +64,8 @@ class Study:
                 # A session that is running says so itself.
                 with folder.lock():
                     raise PhospheneError(
-                        f"{folder.path} holds recordings already; choose another session id"
+                        f"{folder.path} holds recordings already: go on with that session "
+                        "(--resume), or choose another session id"
                     )
             folder.path.mkdir(parents=True, exist_ok=True)
             folder.derivatives.mkdir(parents=True, exist_ok=True)
@@ -106,6 +110,15 @@ class SessionFolder:
     def create(cls, root: Path, subject: str, session: str) -> "SessionFolder":
         """Return the folder of a new session: see ``Study.add_session``."""
         return Study(_absolute(root)).add_session(subject, session)
+
+    @classmethod
+    def existing(cls, root: Path, subject: str, session: str) -> "SessionFolder":
+        """Return the folder of a session that was begun; ``PhospheneError`` if there is none."""
+        folder = cls(_absolute(root), checked_id(subject), checked_id(session))
+        folder.check_place()
+        if not (folder.settings_file.exists() and folder.journal_file.exists()):
+            raise PhospheneError(f"{folder.path} holds no session to go on with")
+        return folder
 
     @classmethod
     def at(cls, path: Path) -> "SessionFolder":
@@ -254,21 +267,33 @@ class SessionFolder:
         return sorted((self._bundles / shadow).glob("bundle-*"), key=_number)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep every other process out; ``PhospheneError`` names the one that is in."""
+    def lock(self, patience: float = 0.0) -> Iterator[int]:
+        """Keep every other process out; ``PhospheneError`` names the one that is in.
+
+        Gives the descriptor of the lock: it is held until every process that inherits it has ended.
+        ``patience``: seconds to wait for those of a server that was killed.
+        """
         file = self.path / ".lock"
         handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
+            self._seize(handle, time.monotonic() + patience)
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+            yield handle
+        finally:
+            os.close(handle)
+
+    def _seize(self, handle: int, deadline: float) -> None:
+        while True:
             try:
                 flock(handle, LOCK_EX | LOCK_NB)
             except BlockingIOError:
-                holder = os.read(handle, 32).decode()
-                raise PhospheneError(f"{self.path} is in use by process {holder}") from None
-            os.ftruncate(handle, 0)
-            os.write(handle, str(os.getpid()).encode())
-            yield
-        finally:
-            os.close(handle)
+                if time.monotonic() > deadline:
+                    holder = os.pread(handle, 32, 0).decode()
+                    raise PhospheneError(f"{self.path} is in use by process {holder}") from None
+                time.sleep(POLL)
+            else:
+                return
 
     def check_place(self) -> None:
         """Raise ``PhospheneError`` if a symbolic link leads out of the study's folders."""

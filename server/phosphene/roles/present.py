@@ -15,6 +15,7 @@ from msgspec import structs
 from phosphene.errors import PhospheneError
 from phosphene.events import Block, Onset
 from phosphene.frame_grid import FrameGrid
+from phosphene.journal import open_lines
 from phosphene.messages import (
     AbortBlock,
     DropPicture,
@@ -52,7 +53,7 @@ class Presenter:
         self._screen = screen
         self._stimuli = stimuli
         self._wnids = {image.id: image.wnid for image in stimuli.images}
-        self._journal = journal.open("ab", buffering=0) if journal else None
+        self._journal = os.fdopen(open_lines(journal), "ab", buffering=0) if journal else None
         self._showing: Showing | None = None
         self._kept: dict[str, PictureMade] = {}
         """Pictures that wait to be shown, by id."""

@@ -1,0 +1,221 @@
+"""A session whose processes were killed goes on: no block is lost, none is shown twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import mne_bids
+import pytest
+
+from phosphene.client import Client
+from phosphene.dataset.study import SessionFolder
+from phosphene.dataset.xdf import read_segment
+from phosphene.events import Onset
+from phosphene.journal import Resumed, aborted_blocks, read_journal
+from phosphene.training import block_of
+
+pytestmark = pytest.mark.timeout(300)
+
+SESSION = """
+format: 1
+protocol: {protocol}
+stimuli: {{standin: {{classes: 4, images: 12, gallery: 2, size: 32}}}}
+acquisition: {{simulated: {{channels: 16, sfreq: 250}}}}
+preprocessing: paper
+decoder: power-lr
+generator: retrieval
+paradigm: {{interleaved: {{runs: 2, blocks: {blocks}, duration: 0.5, pause: 1.0, cue: 0.5}}}}
+screen: {{kind: headless, refresh_rate: 60}}
+clock: {clock}
+output: {place}/study
+cache: {place}/cache
+"""
+CLASSES = 4
+WHO = ("--subject", "01", "--session", "01")
+
+
+def session_file(place: Path, clock: str, blocks: int, protocol: str = "[record]") -> Path:
+    file = place / "session.yaml"
+    file.write_text(SESSION.format(place=place, clock=clock, blocks=blocks, protocol=protocol))
+    return file
+
+
+def start(command: str, file: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "phosphene", command, str(file), *WHO, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finished(command: str, file: Path, *options: str) -> tuple[int, str]:
+    with start(command, file, *options) as running:
+        output, _ = running.communicate(timeout=200)
+        return running.returncode, output
+
+
+def folder_of(place: Path) -> SessionFolder:
+    return SessionFolder.at(place / "study" / "sourcedata" / "sub-01" / "ses-01")
+
+
+def until(what: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def check_nothing_is_lost(place: Path, n_blocks: int) -> None:
+    """Every block counts once, with every trial, in the recordings and in the BIDS runs."""
+    folder = folder_of(place)
+    onsets = [onset for path in folder.segments() for onset in read_segment(path).onsets]
+    assert [onset.seq for onset in onsets] == sorted({onset.seq for onset in onsets})
+    aborted = aborted_blocks(folder.journal_file)
+    counted = [onset for onset in onsets if block_of(onset) not in aborted]
+    assert Counter(onset.block for onset in counted) == dict.fromkeys(
+        range(1, n_blocks + 1), CLASSES
+    )
+    assert {len({o.attempt for o in counted if o.block == each.block}) for each in counted} == {1}
+    assert filed(folder) == [(o.block, o.trial) for o in counted]
+
+
+def filed(folder: SessionFolder) -> list[tuple[int, int]]:
+    """Return block and trial of every stimulus that counts in the BIDS runs."""
+    found = []
+    for path in sorted(folder.bids.glob("eeg/*_events.tsv")):
+        header, *lines = path.read_text().splitlines()
+        rows = [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
+        found += [
+            (int(row["block"]), int(row["trial"]))
+            for row in rows
+            if (row["trial_type"], row["status"]) == ("stimulus", "complete")
+        ]
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_session_killed_at_any_moment_goes_on(tmp_path: Path, seed: int) -> None:
+    file, n_blocks = session_file(tmp_path, "virtual", 20), 40
+    moment = (0.05, 0.5, 1.2)[seed]
+    with start("run", file) as running:
+        journal = tmp_path / "study" / "sourcedata" / "sub-01" / "ses-01" / "journal.jsonl"
+        until(lambda: journal.exists() and b"SegmentOpen" in journal.read_bytes())
+        time.sleep(moment)
+        running.kill()
+    status, output = finished("run", file, "--resume")
+    assert status == 0, output
+    check_nothing_is_lost(tmp_path, n_blocks)
+
+
+def onsets_of(folder: SessionFolder) -> list[Onset]:
+    return [onset for path in folder.segments() for onset in read_segment(path).onsets]
+
+
+def test_a_server_that_is_killed_loses_no_sample_and_no_block(tmp_path: Path) -> None:
+    file, n_blocks = session_file(tmp_path, "real", 2), 4
+    with start("server", file) as running:
+        assert running.stdout
+        line = running.stdout.readline()
+        with Client(Path(line.removeprefix("serving ").strip())) as client:
+            until(lambda: client.status().state == "ready")
+            client.start()
+            until(lambda: client.status().blocks_done == 1 and client.status().state == "running")
+        running.kill()
+    folder = folder_of(tmp_path)
+    [segment] = folder.segments()
+    running = start("server", file, "--resume")
+    try:
+        assert running.stdout
+        line = running.stdout.readline()
+        assert line.startswith("serving"), line + running.stdout.read()
+        # Recorder and screen ended their block without a server.
+        whole = read_segment(segment)
+        assert len(whole.onsets) == 2 * CLASSES
+        assert whole.complete
+        with Client(Path(line.removeprefix("serving ").strip())) as client:
+            until(lambda: client.status().state == "ready")
+            assert client.status().blocks_done == 2
+            client.start()
+        assert running.wait(60) == 0
+    finally:
+        running.kill()
+        running.stdout.close()
+    check_nothing_is_lost(tmp_path, n_blocks)
+    resumed = [x.entry for x in read_journal(folder.journal_file) if isinstance(x.entry, Resumed)]
+    assert resumed == [Resumed(2, 2 * CLASSES)]
+    mne_bids.read_raw_bids(
+        mne_bids.get_bids_path_from_fname(next(folder.bids.glob("eeg/*run-02_eeg.vhdr"))),
+        verbose="ERROR",
+    )
+
+
+def test_what_was_learnt_is_not_learnt_again(tmp_path: Path) -> None:
+    protocol = "[record, train, feedback]"
+    file = session_file(tmp_path, "virtual", 8, protocol)
+    file.write_text(
+        file.read_text()
+        + "closed_loop: {override_gate: true}\n"
+        + "feedback: {feedback: {blocks: 12, trials: 4, classes: 4, pause: 1, cue: 0.5}}\n"
+    )
+    journal = tmp_path / "study" / "sourcedata" / "sub-01" / "ses-01" / "journal.jsonl"
+    with start("run", file) as running:
+        until(lambda: journal.exists() and b'"feedback"' in journal.read_bytes())
+        os.kill(running.pid, signal.SIGKILL)
+    status, output = finished("run", file, "--resume")
+    assert status == 0, output
+    assert len(folder_of(tmp_path).bundles()) == 1
+    assert journal.read_bytes().count(b'"Trained"') == 1
+    done = {(o.block, o.trial) for o in onsets_of(folder_of(tmp_path)) if o.phase == "feedback"}
+    assert done == {(block, trial) for block in range(1, 13) for trial in range(1, 5)}
+
+
+def test_what_cannot_go_on_says_why(tmp_path: Path) -> None:
+    file = session_file(tmp_path, "virtual", 2)
+    status, output = finished("run", file, "--resume")
+    assert (status, "holds no session to go on with" in output) == (1, True)
+    assert finished("run", file)[0] == 0
+    status, output = finished("run", file, "--resume")
+    assert (status, "is complete: nothing of it is left to be done" in output) == (1, True)
+    status, output = finished("run", file, "--resume", "--seed", "7")
+    assert (status, "was begun with other settings of seed" in output) == (2, True)
+    status, output = finished("run", file)
+    assert (status, "(--resume)" in output) == (1, True)
+
+
+def child_of(server: int, role: str) -> int:
+    """Return the process of a role."""
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (place / "cmdline").read_bytes().decode().split("\0")
+            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent == server and any(role in each for each in command):
+            return int(place.name)
+    raise AssertionError(f"no {role} is running")
+
+
+@pytest.mark.parametrize("role", ["acquisition", "presenter"])
+def test_a_recorder_that_is_killed_ends_the_session_which_goes_on(
+    tmp_path: Path, role: str
+) -> None:
+    file = session_file(tmp_path, "real", 2)
+    with start("server", file) as running:
+        assert running.stdout
+        line = running.stdout.readline()
+        with Client(Path(line.removeprefix("serving ").strip())) as client:
+            until(lambda: client.status().state == "ready")
+            client.start()
+            until(lambda: client.status().blocks_done == 1 and client.status().state == "running")
+            os.kill(child_of(running.pid, role), signal.SIGKILL)
+        output = running.stdout.read()
+    assert f"{role}: the process was killed by signal 9" in output
+    status, output = finished("run", file, "--resume")
+    assert status == 0, output
+    check_nothing_is_lost(tmp_path, 4)
