@@ -188,6 +188,21 @@ def test_what_cannot_go_on_says_why(tmp_path: Path) -> None:
     assert (status, "(--resume)" in output) == (1, True)
 
 
+def test_the_bids_dataset_is_made_again_from_the_recordings(tmp_path: Path) -> None:
+    assert finished("run", session_file(tmp_path, "virtual", 2))[0] == 0
+    study = tmp_path / "study"
+    made = [*study.glob("*.*"), *(each for each in study.glob("sub-01/**/*") if each.is_file())]
+    before = {path: path.read_bytes() for path in made}
+    for path in made:
+        path.unlink()
+    done = subprocess.run(
+        [sys.executable, "-m", "phosphene", "recover", str(study)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.count("_eeg.vhdr") == 2
+    assert {path: path.read_bytes() for path in made} == before
+
+
 def child_of(server: int, role: str) -> int:
     """Return the process of a role."""
     for place in Path("/proc").glob("[0-9]*"):

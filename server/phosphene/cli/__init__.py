@@ -19,6 +19,7 @@ from phosphene.cli.importing import import_dataset
 from phosphene.cli.pictures import evaluate_pictures
 from phosphene.cli.plan import plan
 from phosphene.cli.prospect import prospect
+from phosphene.cli.recover import recover
 from phosphene.cli.report import report
 from phosphene.cli.reproduce import reproduce
 from phosphene.cli.run import run
@@ -50,6 +51,7 @@ app.command()(plan)
 app.command()(prospect)
 app.command()(report)
 app.command()(gallery)
+app.command()(recover)
 app.add_typer(config.app, name="config")
 app.add_typer(pool.app, name="pool")
 app.add_typer(plugins.app, name="plugins")

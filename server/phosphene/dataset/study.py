@@ -69,9 +69,17 @@ class Study:
                     )
             folder.path.mkdir(parents=True, exist_ok=True)
             folder.derivatives.mkdir(parents=True, exist_ok=True)
-            description.describe_study(self.root)
-            description.add_participant(self.root, subject)
+            self._describe(subject)
         return folder
+
+    def describe(self, subject: str) -> None:
+        """Write what the dataset says of itself and of a subject, where it is missing."""
+        with self._lock():
+            self._describe(subject)
+
+    def _describe(self, subject: str) -> None:
+        description.describe_study(self.root)
+        description.add_participant(self.root, subject)
 
     @property
     def transfer_file(self) -> Path:
