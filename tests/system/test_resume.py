@@ -99,10 +99,10 @@ def filed(folder: SessionFolder) -> list[tuple[int, int]]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_session_killed_at_any_moment_goes_on(tmp_path: Path, seed: int) -> None:
     file, n_blocks = session_file(tmp_path, "virtual", 20), 40
-    moment = (0.05, 0.5, 1.2)[seed]
+    moment = (0.05, 0.8)[seed]
     with start("run", file) as running:
         journal = tmp_path / "study" / "sourcedata" / "sub-01" / "ses-01" / "journal.jsonl"
         until(lambda: journal.exists() and b"SegmentOpen" in journal.read_bytes())
