@@ -16,6 +16,7 @@ from phosphene.messages import (
     GetPool,
     GetStatus,
     Message,
+    Note,
     Pause,
     Pool,
     RejectPicture,
@@ -79,6 +80,10 @@ class Client:
     def stop(self, reason: str = "stopped by the operator") -> None:
         """End the session; everything recorded so far is filed."""
         self._do(Stop(reason))
+
+    def note(self, text: str) -> None:
+        """Write into the data, at this moment, what you saw."""
+        self._do(Note(text))
 
     def pool(self) -> Pool:
         """Return the pictures that wait to be shown."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
 from phosphene.events import Block
-from phosphene.journal import Journal, StateChanged
+from phosphene.journal import Journal, Noted, StateChanged
 from phosphene.ledger import Ledger
 from phosphene.messages import (
     DRIVER,
@@ -28,6 +28,7 @@ from phosphene.messages import (
     GetPool,
     GetStatus,
     Message,
+    Note,
     Pause,
     Prepare,
     Progress,
@@ -212,12 +213,21 @@ class Desk(ABC):
                 after(self._state, Event.RESUME)
                 self._pausing, self._problem = False, ""
                 self._move(Event.RESUME)
+            case Note(text=text):
+                self._take_note(text)
             case Stop(reason=reason):
                 after(self._state, Event.STOP)
                 self._note(self._problem or reason)
                 self._problem = ""
                 self._step(lambda: self._script.throw(EndedEarlyError()))
         return Reply(ok=True)
+
+    def _take_note(self, text: str) -> None:
+        words = " ".join(text.split())  # One line, as every table needs it.
+        if not words:
+            raise PhospheneError("a note needs at least a word")
+        self._journal.append(Noted(self._now, words))
+        self._journal.sync()
 
     def _prepare_role(self, role: str) -> None:
         self._ready.discard(role)

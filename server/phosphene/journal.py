@@ -51,9 +51,18 @@ class Resumed(msgspec.Struct, frozen=True, tag=True):
     next_seq: int
 
 
+class Noted(msgspec.Struct, frozen=True, tag=True):
+    """The operator's words."""
+
+    time: float
+    """Seconds on the LSL clock."""
+    text: str
+
+
 Entry = (
     StateChanged
     | Resumed
+    | Noted
     | SegmentOpen
     | SegmentClosed
     | BlockStarted
@@ -135,6 +144,22 @@ def aborted_blocks(path: Path) -> frozenset[BlockKey]:
             case BlockDone(aborted=aborted) as block:
                 (begun if aborted else completed).add(_key(block))
     return frozenset(begun - completed)
+
+
+def notes_within(path: Path, segment: Path) -> tuple[Noted, ...]:
+    """Return what the operator noted while a file was being recorded."""
+    found, recording = [], ""
+    for line in read_journal(path):
+        match line.entry:
+            case SegmentOpen(path=recording):
+                pass
+            case SegmentClosed():
+                recording = ""
+            case Noted() as note if recording and Path(recording).name == segment.name:
+                found.append(note)
+            case _:
+                pass
+    return tuple(found)
 
 
 def _key(block: BlockStarted | BlockDone) -> BlockKey:

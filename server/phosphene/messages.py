@@ -68,6 +68,12 @@ class Stop(_Message, frozen=True):
     reason: str = "stopped by the operator"
 
 
+class Note(_Message, frozen=True):
+    """Write into the data, at this moment, what the operator saw."""
+
+    text: str
+
+
 class GetStatus(_Message, frozen=True):
     """Ask where the session is."""
 
@@ -557,7 +563,7 @@ class Reported(_Message, frozen=True):
     path: str
 
 
-Command = Start | Pause | Resume | Stop | GetStatus | GetPool | RejectPicture
+Command = Start | Pause | Resume | Stop | Note | GetStatus | GetPool | RejectPicture
 
 Message = (
     Command

@@ -11,7 +11,7 @@ from msgspec import structs
 from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
 from phosphene.interfaces import Context
-from phosphene.journal import aborted_blocks
+from phosphene.journal import aborted_blocks, notes_within
 from phosphene.messages import (
     Assess,
     Export,
@@ -108,8 +108,9 @@ def export(settings: Settings, folder: SessionFolder, message: Export) -> Export
         resolution=screen.size,
         screen_lag=screen.lag,
     )
-    aborted = aborted_blocks(folder.journal_file)
-    return Exported(str(export_segment(folder, Path(message.path), info, aborted)))
+    journal, segment = folder.journal_file, Path(message.path)
+    aborted, notes = aborted_blocks(journal), notes_within(journal, segment)
+    return Exported(str(export_segment(folder, segment, info, aborted, notes)))
 
 
 def report(registry: Registry, context: Context, message: WriteReport) -> Reported:

@@ -19,7 +19,7 @@ from phosphene.dataset.bids import RunInfo, export_segment
 from phosphene.dataset.study import SessionFolder
 from phosphene.dataset.xdf import XdfWriter
 from phosphene.dataset.xdf_reader import read_segment
-from phosphene.journal import BlockKey
+from phosphene.journal import BlockKey, Noted
 
 SFREQ = 250.0
 OFFSET = -12.5
@@ -234,6 +234,18 @@ def test_every_column_of_the_events_is_described(study: Study) -> None:
     assert screen["OperatingSystem"]
     assert (screen["SoftwareName"], screen["SoftwareVersion"]) == ("PsychoPy", "2026.1.0")
     assert (screen["ScreenRefreshRate"], screen["ScreenResolution"]) == (60.0, [1024, 768])
+
+
+def test_notes_of_the_operator_are_events(study: Study) -> None:
+    folder, path = SessionFolder.at(study.segments[0].parent), study.segments[0]
+    begin, end = samples(path)[1][[0, -1]]
+    notes = [Noted(begin + 0.2, "coughs"), Noted(end + 60, "is gone")]
+    rows = events(export_segment(folder, path, INFO, notes=notes))
+    [row] = [row for row in rows if row["trial_type"] == "note"]
+    assert (row["note"], row["value"], row["onset"], row["wnid"]) == ("coughs", "3", "0.2", "n/a")
+    assert {each["note"] for each in rows if each is not row} == {"n/a"}
+    assert validate(study.root)["error"] == set()
+    export_segment(folder, path, INFO)
 
 
 def test_attempts_that_were_aborted_are_marked(study: Study) -> None:

@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phosphene import Onset, PhospheneError
-from phosphene.journal import Entry, Journal, StateChanged, aborted_blocks, read_journal
+from phosphene.journal import (
+    Entry,
+    Journal,
+    Noted,
+    Resumed,
+    StateChanged,
+    aborted_blocks,
+    notes_within,
+    read_journal,
+)
 from phosphene.messages import (
     BlockDone,
     BlockStarted,
@@ -38,6 +47,8 @@ ENTRIES: list[Entry] = [
     Decoded(ONSET, ("n1", "n2"), (0.1, 0.9), "/data/b.xdf", 1234, 2.5, 2.4),
     Reported("/data/report.html"),
     Failed("exporter", "the disk is full"),
+    Resumed(3, 150),
+    Noted(4.5, "coughs"),
 ]
 
 
@@ -51,6 +62,24 @@ def write(path: Path, entries: list[Entry]) -> None:
 def test_every_kind_of_entry_comes_back(tmp_path: Path) -> None:
     write(tmp_path / "journal.jsonl", ENTRIES)
     assert [line.entry for line in read_journal(tmp_path / "journal.jsonl")] == ENTRIES
+
+
+def test_notes_belong_to_the_recording_that_was_open(tmp_path: Path) -> None:
+    entries: list[Entry] = [
+        Noted(0.5, "before"),
+        SegmentOpen("/data/a.xdf"),
+        Noted(1.0, "within"),
+        SegmentClosed("record", 1, "/data/a.xdf", 350_000, 500),
+        Noted(2.0, "between"),
+        SegmentOpen("/data/b.xdf"),
+        Noted(3.0, "in the one that was never closed"),
+    ]
+    write(tmp_path / "journal.jsonl", entries)
+    found = [
+        [note.text for note in notes_within(tmp_path / "journal.jsonl", Path("/elsewhere", name))]
+        for name in ("a.xdf", "b.xdf", "c.xdf")
+    ]
+    assert found == [["within"], ["in the one that was never closed"], []]
 
 
 def test_lines_say_in_utc_when_they_were_written(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from phosphene.interfaces import Context
 from phosphene.journal import (
     BlockKey,
     Entry,
+    Noted,
     Resumed,
     StateChanged,
     aborted_blocks,
@@ -116,6 +117,8 @@ class Course:
     spec: SignalSpec
     incidents: tuple[str, ...]
     """Why it was paused or failed, in order."""
+    notes: tuple[str, ...] = ()
+    """The operator's, each with its time."""
 
     def phase(self, name: str) -> PhaseCourse | None:
         """Return a phase by name; None if nothing of it was recorded."""
@@ -131,7 +134,15 @@ def read_course(folder: SessionFolder, settings: Settings, context: Context) -> 
         raise PhospheneError(f"{folder.path}: nothing was recorded; there is nothing to report")
     entries = [line.entry for line in read_journal(folder.journal_file)]
     incidents = tuple(dict.fromkeys(filter(None, map(_incident, entries))))
-    return Course(recorded, recorded[0].recordings[0].spec, incidents)
+    return Course(recorded, recorded[0].recordings[0].spec, incidents, _notes(folder))
+
+
+def _notes(folder: SessionFolder) -> tuple[str, ...]:
+    return tuple(
+        f"{line.written:%H:%M:%S} UTC: {line.entry.text}"
+        for line in read_journal(folder.journal_file)
+        if isinstance(line.entry, Noted)
+    )
 
 
 def _incident(entry: Entry) -> str:

@@ -237,4 +237,5 @@ def _counts(material: Material) -> Html:
         for phase in material.course.phases
     ]
     incidents = [f"Interrupted: {reason}" for reason in material.course.incidents]
-    return Html(table(header, rows, "Complete and planned") + bullets(incidents))
+    notes = [f"Note, {text}" for text in material.course.notes]
+    return Html(table(header, rows, "Complete and planned") + bullets([*incidents, *notes]))

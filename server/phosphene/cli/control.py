@@ -55,6 +55,17 @@ def resume(connection: ConnectionFile = None) -> None:
         client.resume()
 
 
+def note(
+    text: Annotated[str, typer.Argument(help="What you saw, e.g. 'coughs'.")],
+    connection: ConnectionFile = None,
+) -> None:
+    """Write a note into the data, at this moment."""
+    from phosphene.client import Client
+
+    with Client(connection) as client:
+        client.note(text)
+
+
 def stop(
     connection: ConnectionFile = None,
     reason: Annotated[str, typer.Option(help="Why; kept in the journal.")] = "by the operator",

@@ -6,7 +6,7 @@ half run and what people edited in the study (participants, README) is not touch
 
 import os
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from phosphene.dataset.sidecars import RunInfo
 from phosphene.dataset.study import SegmentName, SessionFolder
 from phosphene.dataset.xdf_reader import Segment, read_segment
 from phosphene.errors import PhospheneError
-from phosphene.journal import BlockKey
+from phosphene.journal import BlockKey, Noted
 
 if TYPE_CHECKING:
     import mne
@@ -36,6 +36,7 @@ def export_segment(
     segment: Path,
     info: RunInfo,
     aborted: Collection[BlockKey] = frozenset(),
+    notes: Sequence[Noted] = (),
 ) -> Path:
     """Write the BIDS run of a recording, in place of an earlier export of it.
 
@@ -48,7 +49,7 @@ def export_segment(
     with TemporaryDirectory(prefix=".export-", dir=folder.path) as staging:
         raw, times = _raw(recording, Path(staging))
         raw.info["line_freq"] = info.power_line_freq
-        raw.set_annotations(annotations(recording, times, info.screen_lag, aborted))
+        raw.set_annotations(annotations(recording, times, info.screen_lag, aborted, notes))
         made = _write_run(raw, folder, segment, Path(staging, "bids"))
         source = (folder.path / segment.name).relative_to(folder.study_root)
         sidecars.complete(made, recording, info, source)

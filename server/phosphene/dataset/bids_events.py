@@ -1,30 +1,32 @@
 """Onsets as rows of ``events.tsv``, and the description of its columns."""
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.dataset.xdf_reader import Segment
 from phosphene.events import Onset
-from phosphene.journal import BlockKey
+from phosphene.journal import BlockKey, Noted
 
 if TYPE_CHECKING:
     import mne
 
-EVENT_IDS = {"stimulus": 1, "picture": 2}
+EVENT_IDS = {"stimulus": 1, "picture": 2, "note": 3}
+LEVELS = {str(code): name for name, code in EVENT_IDS.items()}
 COLUMNS: dict[str, dict[str, object]] = {
     "onset": {"Description": "Start of the event after the first sample", "Units": "s"},
     "duration": {"Description": "Planned time on the screen", "Units": "s"},
     "trial_type": {
-        "Description": "What appeared on the screen",
+        "Description": "What appeared on the screen, or was noted",
         "Levels": {
             "stimulus": "An image that the participant was asked to look at",
             "picture": "A generated picture that answered the image of the same trial",
+            "note": "Words of the operator: see the column note",
         },
     },
-    "value": {"Description": "Code of trial_type", "Levels": {"1": "stimulus", "2": "picture"}},
+    "value": {"Description": "Code of trial_type", "Levels": LEVELS},
     "sample": {"Description": "Index of the sample nearest to the onset, from 0"},
     "stim_file": {"Description": "Always n/a: the images cannot be redistributed; see image"},
     "wnid": {
@@ -59,7 +61,21 @@ COLUMNS: dict[str, dict[str, object]] = {
     "planned_time": {"Description": "When the plan wanted the flip, same clock", "Units": "s"},
     "late_frames": {"Description": "Screen frames missed since the block's previous onset"},
     "seq": {"Description": "Counts all onsets of the session, from 0"},
+    "note": {"Description": "What the operator noted, at the time of the note"},
 }
+
+
+Columns = dict[str, str | int | float]
+
+
+class _Row(NamedTuple):
+    """An event in the making."""
+
+    time: float
+    duration: float
+    kind: str
+    columns: Columns
+    """Those that MNE does not write by itself."""
 
 
 def annotations(
@@ -67,25 +83,30 @@ def annotations(
     times: NDArray[np.float64],
     screen_lag: float,
     aborted: Collection[BlockKey],
+    notes: Sequence[Noted] = (),
 ) -> "mne.Annotations":
-    """Return an annotation, with all columns, for each onset of which there are samples.
+    """Return an annotation, with all columns, for each onset and note of which there are samples.
 
     ``times`` are those of the samples, ``screen_lag`` the seconds from flip to light.
     """
     import mne
 
     sfreq = segment.spec.sfreq
-    seen = np.array([onset.time + screen_lag for onset in segment.onsets])
-    inside = (times[0] - 1 / sfreq <= seen) & (seen <= times[-1] + 1 / sfreq)
-    onsets = [onset for onset, kept in zip(segment.onsets, inside, strict=True) if kept]
-    samples = nearest_samples(times, seen[inside])
+    shown = [
+        _Row(each.time + screen_lag, each.duration, each.event, _extras(each, aborted))
+        for each in segment.onsets
+    ]
+    said = [_Row(each.time, 0.0, "note", NO_ONSET | {"note": each.text}) for each in notes]
+    first, last = times[0] - 1 / sfreq, times[-1] + 1 / sfreq
+    rows = [row for row in (*shown, *said) if first <= row.time <= last]
+    samples = nearest_samples(times, np.array([row.time for row in rows]))
     # MNE would cut what reaches beyond the last sample, and warn.
-    durations = np.minimum([o.duration for o in onsets], (len(times) - samples) / sfreq)
+    durations = np.minimum([row.duration for row in rows], (len(times) - samples) / sfreq)
     return mne.Annotations(
         onset=samples / sfreq,
         duration=durations,
-        description=[onset.event for onset in onsets],
-        extras=[_extras(onset, onset.key[:4] in aborted) for onset in onsets],
+        description=[row.kind for row in rows],
+        extras=[row.columns for row in rows],
     )
 
 
@@ -98,7 +119,7 @@ def nearest_samples(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> 
     return np.searchsorted((times[1:] + times[:-1]) / 2, wanted)
 
 
-def _extras(onset: Onset, aborted: bool) -> dict[str, str | int | float]:
+def _extras(onset: Onset, aborted: Collection[BlockKey]) -> Columns:
     return {
         "stim_file": "n/a",
         "wnid": onset.wnid or "n/a",
@@ -110,9 +131,14 @@ def _extras(onset: Onset, aborted: bool) -> dict[str, str | int | float]:
         "attempt": onset.attempt,
         "trial": onset.trial,
         "repetition": onset.repetition,
-        "status": "aborted" if aborted else "complete",
+        "status": "aborted" if onset.key[:4] in aborted else "complete",
         "flip_time": onset.time,
         "planned_time": onset.planned,
         "late_frames": onset.late_frames,
         "seq": onset.seq,
+        "note": "n/a",
     }
+
+
+NO_ONSET: Columns = dict.fromkeys(list(COLUMNS)[5:], "n/a")
+"""Instead of the columns that MNE does not write by itself."""
