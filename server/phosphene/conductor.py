@@ -2,16 +2,14 @@
 
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from msgspec import structs
 
 from phosphene.arms import Donors
-from phosphene.closed_loop import ClosedLoopSettings
+from phosphene.dataset.study import SessionFolder
 from phosphene.events import Block, Onset
 from phosphene.feedback_table import FAILURES, Arm, FeedbackTrial, append_trial
-from phosphene.interfaces import Uses
 from phosphene.messages import (
     DRIVER,
     SEALED,
@@ -23,6 +21,7 @@ from phosphene.messages import (
     ShowPicture,
     Verdict,
 )
+from phosphene.plan import FeedbackPlan
 from phosphene.pool import Pool
 from phosphene.roles import Outgoing
 from phosphene.running_trial import RunningTrial
@@ -35,20 +34,19 @@ NOTHING = np.empty((0, 0, 3), np.uint8)
 class Conductor:
     """Answers the trials of a feedback phase and keeps the account.
 
-    Its messages go to ``presenter`` and ``generator``; ``table`` gets a line for each trial. In a
-    ``sealed`` session the presenter, whose markers everybody sees, is not told what it shows.
+    Its messages go to ``presenter`` and ``generator``; the table of feedback gets a line for each
+    trial. In a session with sham, which is sealed, the presenter, whose markers everybody sees, is
+    not told what it shows.
     """
 
-    def __init__(
-        self, settings: ClosedLoopSettings, uses: Uses, table: Path, seed: int, *, sealed: bool
-    ) -> None:
-        self._settings = settings
-        self._uses = uses
-        self._table = table
-        self._seed = seed
-        self._sealed = sealed
-        self._ahead = uses == "class" and settings.pool > 0
-        self.pool = Pool(settings.pool if self._ahead else 0, seed)
+    def __init__(self, feedback: FeedbackPlan, folder: SessionFolder) -> None:
+        self._settings = settings = feedback.settings
+        self._uses = feedback.uses
+        self._seed = seed = feedback.seed
+        self._sealed = settings.sham != "never"
+        self._table = folder.sealed_feedback_file if self._sealed else folder.feedback_file
+        self._ahead = feedback.uses == "class" and settings.pool > 0
+        self.pool = Pool(settings.pool if self._ahead else 0, seed, folder.last_picture)
         self._cards: dict[str, PictureMade] = {}
         """Pictures by id, without their pixels."""
         self._classes: tuple[str, ...] = ()

@@ -64,7 +64,7 @@ class FeedbackDesk(Desk):
         """By block of the feedback phase."""
         self._away = ""
         """Why the generator on another machine does not answer; "" while it does."""
-        self._conductor = _conductor(plan.feedback, folder)
+        self._conductor = Conductor(plan.feedback, folder) if plan.feedback else None
         super().__init__(plan, folder, journal, now)
 
     @property
@@ -248,14 +248,6 @@ class FeedbackDesk(Desk):
             self._bundle, self._bundle_sha256 = found.bundle, found.sha256
             yield from self._load_decoder()
         self._move(Event.TRAINED)
-
-
-def _conductor(feedback: FeedbackPlan | None, folder: SessionFolder) -> Conductor | None:
-    if feedback is None:
-        return None
-    sealed = feedback.settings.sham != "never"
-    table = folder.sealed_feedback_file if sealed else folder.feedback_file
-    return Conductor(feedback.settings, feedback.uses, table, feedback.seed, sealed=sealed)
 
 
 def _classes(blocks: tuple[Block, ...]) -> list[str]:

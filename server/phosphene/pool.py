@@ -11,7 +11,7 @@ from phosphene.messages import MakePicture
 class Pool:
     """Knows which pictures wait, and which class needs one most."""
 
-    def __init__(self, per_class: int, session_seed: int) -> None:
+    def __init__(self, per_class: int, session_seed: int, n_before: int = 0) -> None:
         self._per_class = per_class
         self._session_seed = session_seed
         self._classes: tuple[str, ...] = ()
@@ -20,7 +20,8 @@ class Pool:
         self._ordered: dict[str, str] = {}
         """Pictures that are being made."""
         self._taken: Counter[str] = Counter()
-        self._number = 0
+        self._number = n_before
+        """Of the last picture, also before an interruption."""
 
     @property
     def waiting(self) -> dict[str, str]:

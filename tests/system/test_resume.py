@@ -15,7 +15,7 @@ import pytest
 from phosphene.client import Client
 from phosphene.dataset.study import SessionFolder
 from phosphene.dataset.xdf import read_segment
-from phosphene.events import Onset
+from phosphene.feedback_table import read_trials
 from phosphene.journal import Resumed, aborted_blocks, read_journal
 from phosphene.training import block_of
 
@@ -113,10 +113,6 @@ def test_a_session_killed_at_any_moment_goes_on(tmp_path: Path, seed: int) -> No
     check_nothing_is_lost(tmp_path, n_blocks)
 
 
-def onsets_of(folder: SessionFolder) -> list[Onset]:
-    return [onset for path in folder.segments() for onset in read_segment(path).onsets]
-
-
 def test_a_server_that_is_killed_loses_no_sample_and_no_block(tmp_path: Path) -> None:
     file, n_blocks = session_file(tmp_path, "real", 2), 4
     with start("server", file) as running:
@@ -163,16 +159,21 @@ def test_what_was_learnt_is_not_learnt_again(tmp_path: Path) -> None:
         + "closed_loop: {override_gate: true}\n"
         + "feedback: {feedback: {blocks: 12, trials: 4, classes: 4, pause: 1, cue: 0.5}}\n"
     )
-    journal = tmp_path / "study" / "sourcedata" / "sub-01" / "ses-01" / "journal.jsonl"
+    derivatives = tmp_path / "study" / "derivatives" / "phosphene" / "sub-01" / "ses-01"
+    table = derivatives / "feedback.tsv"
     with start("run", file) as running:
-        until(lambda: journal.exists() and b'"feedback"' in journal.read_bytes())
+        until(lambda: table.exists() and len(table.read_text().splitlines()) > 6)
         os.kill(running.pid, signal.SIGKILL)
     status, output = finished("run", file, "--resume")
     assert status == 0, output
-    assert len(folder_of(tmp_path).bundles()) == 1
-    assert journal.read_bytes().count(b'"Trained"') == 1
-    done = {(o.block, o.trial) for o in onsets_of(folder_of(tmp_path)) if o.phase == "feedback"}
-    assert done == {(block, trial) for block in range(1, 13) for trial in range(1, 5)}
+    folder = folder_of(tmp_path)
+    assert len(folder.bundles()) == 1
+    assert folder.journal_file.read_bytes().count(b'"Trained"') == 1
+    trials = read_trials(table, aborted_blocks(folder.journal_file))
+    assert Counter(trial.block for trial in trials) == dict.fromkeys(range(1, 13), 4)
+    shown = [trial.picture for trial in read_trials(table) if trial.picture]
+    assert shown
+    assert len(shown) == len(set(shown))
 
 
 def test_what_cannot_go_on_says_why(tmp_path: Path) -> None:

@@ -250,6 +250,12 @@ class SessionFolder:
         """The folder of the generated pictures, named by id, each with a JSON card beside it."""
         return self.derivatives / "pictures"
 
+    @property
+    def last_picture(self) -> int:
+        """Number of the last picture that was made; 0 if there is none."""
+        made = self.pictures.glob("picture-*.png")
+        return max((_number(path.with_suffix("")) for path in made), default=0)
+
     def new_segment(self, phase: str, task: str, run: int) -> Path:
         """Return the name of the next recording, which does not exist yet."""
         for label in (phase, task):
