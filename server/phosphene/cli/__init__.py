@@ -25,6 +25,7 @@ from phosphene.cli.reproduce import reproduce
 from phosphene.cli.run import run
 from phosphene.cli.server import server
 from phosphene.cli.train import train
+from phosphene.cli.withdraw import withdraw
 from phosphene.errors import PhospheneError, SettingsError
 
 BAD_INPUT = 2
@@ -53,6 +54,7 @@ app.command()(prospect)
 app.command()(report)
 app.command()(gallery)
 app.command()(recover)
+app.command()(withdraw)
 app.add_typer(config.app, name="config")
 app.add_typer(pool.app, name="pool")
 app.add_typer(plugins.app, name="plugins")

@@ -80,15 +80,31 @@ def describe_study(root: Path) -> None:
 
 def add_participant(root: Path, subject: str) -> None:
     """Add a subject's line unless there is one; nothing but the id is known here."""
+    file, header, rows = _participants(root)
+    participant = f"sub-{subject}"
+    if participant not in map(_participant, rows):
+        rows.append("\t".join([participant, *["n/a"] * header.count("\t")]))
+        _replace(file, "\n".join([header, *rows]) + "\n")
+
+
+def remove_participant(root: Path, subject: str) -> None:
+    """Remove a subject's line."""
+    file, header, rows = _participants(root)
+    kept = [row for row in rows if _participant(row) != f"sub-{subject}"]
+    _replace(file, "\n".join([header, *kept]) + "\n")
+
+
+def _participants(root: Path) -> tuple[Path, str, list[str]]:
     file = root / "participants.tsv"
     header, *rows = file.read_text(encoding="utf-8").splitlines()
-    fields = header.split("\t")
-    if fields[0] != "participant_id":
-        raise PhospheneError(f"{file}: the first column must be participant_id; found {fields[0]}")
-    participant = f"sub-{subject}"
-    if participant not in [row.split("\t")[0] for row in rows]:
-        rows.append("\t".join([participant, *["n/a"] * (len(fields) - 1)]))
-        _replace(file, "\n".join([header, *rows]) + "\n")
+    first = _participant(header)
+    if first != "participant_id":
+        raise PhospheneError(f"{file}: the first column must be participant_id; found {first}")
+    return file, header, rows
+
+
+def _participant(row: str) -> str:
+    return row.split("\t", maxsplit=1)[0]
 
 
 def _json(value: object) -> str:
