@@ -20,6 +20,7 @@ from phosphene.messages import (
     AbortBlock,
     BlockDone,
     BlockStarted,
+    Channels,
     Command,
     DecoderReady,
     Exported,
@@ -158,11 +159,12 @@ class Desk(ABC):
                 self._publish()
             case BlockStarted():
                 self._move(Event.BLOCK_STARTED)
-            case Ready(role=role):
+            case Ready(role=role, problem=problem):
                 self._ready.add(role)
+                self._note(problem)
             case Following(role=role):
                 self._following.add(role)
-            case Progress():
+            case Progress() | Channels():
                 self._send("watchers", message)
             case _:
                 self._take(message)

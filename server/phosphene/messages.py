@@ -144,6 +144,8 @@ class Ready(_Message, frozen=True):
     """From the presenter: in Hz."""
     endpoints: dict[str, str] = {}
     """From acquisition's shell: see ``Peers``."""
+    problem: str = ""
+    """What is wrong, and does not keep it from working."""
 
 
 class Alive(_Message, frozen=True):
@@ -157,6 +159,15 @@ class Failed(_Message, frozen=True):
 
     role: str
     text: str
+
+
+class Channels(_Message, frozen=True):
+    """How the channels of the running signal are, once a second."""
+
+    time: float
+    """Seconds on the LSL clock of the newest sample."""
+    bad: dict[str, str]
+    """What is wrong, by name of the channel; the others are well."""
 
 
 class Progress(_Message, frozen=True):
@@ -576,6 +587,7 @@ Message = (
     | Alive
     | Failed
     | Progress
+    | Channels
     | Quit
     | OpenSegment
     | SegmentOpen

@@ -67,7 +67,7 @@ MAY = Prospect(CLASSES, 1, 30, 25, 30, 1 / 3, 0.6, 0.9)
 
 
 class Steady:
-    """Delivers zeros up to now."""
+    """Delivers noise up to now."""
 
     spec = SPEC
 
@@ -80,7 +80,8 @@ class Steady:
         if self._sent == first:
             return None
         stamps = np.arange(first, self._sent) / SFREQ
-        return Signal(np.zeros((2, len(stamps)), np.float32), stamps)
+        data = 1e-5 * np.random.default_rng(first).standard_normal((2, len(stamps)))
+        return Signal(data.astype(np.float32), stamps)
 
     def close(self) -> None:
         pass

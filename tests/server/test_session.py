@@ -62,7 +62,7 @@ BLOCKS = tuple(
 
 
 class SteadySource:
-    """Delivers zeros up to now; can be silenced."""
+    """Delivers noise up to now; can be silenced."""
 
     spec = SPEC
 
@@ -77,7 +77,8 @@ class SteadySource:
         if self.silent or self._sent == first:
             return None
         stamps = np.arange(first, self._sent) / SFREQ
-        return Signal(np.zeros((2, len(stamps)), np.float32), stamps)
+        data = 1e-5 * np.random.default_rng(first).standard_normal((2, len(stamps)))
+        return Signal(data.astype(np.float32), stamps)
 
     def close(self) -> None:
         pass

@@ -13,7 +13,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from phosphene.messages import Message, Status
+from phosphene.channels import told
+from phosphene.messages import Channels, Message, Status
 from phosphene.messages import Progress as TaskProgress
 from phosphene.states import State
 
@@ -39,6 +40,8 @@ class Display:
             console=console,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._bad: dict[str, str] = {}
+        """What is wrong, by channel."""
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -59,6 +62,9 @@ class Display:
                 self._status(message)
             case TaskProgress(task=task, fraction=fraction, text=text):
                 self._bar(task, fraction, f"{self._title}: {task} {text}".strip())
+            case Channels(bad=bad) if bad != self._bad:
+                self._bad = bad
+                self._say(f"channels: {told(bad) or 'all well again'}", "yellow" if bad else "")
 
     def _status(self, status: Status) -> None:
         self._total_seconds = max(self._total_seconds, status.seconds_left)

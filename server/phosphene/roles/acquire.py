@@ -3,12 +3,17 @@
 from collections import deque
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.channels import SECONDS, bad_channels, examine, told
 from phosphene.clock import Clock
 from phosphene.dataset.xdf import XdfWriter
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
 from phosphene.interfaces import Source
 from phosphene.messages import (
+    Channels,
     CloseSegment,
     EndOfBlock,
     Message,
@@ -26,6 +31,8 @@ from phosphene.signals import Signal
 
 READ_TIMEOUT = 0.01
 HEARTBEAT = 0.5
+PATIENCE = 5.0
+"""Seconds in which a second of signal must have come before anything is recorded."""
 FORSAKEN = 30.0
 """Seconds without an onset after which a block is given up: its presenter is gone."""
 
@@ -45,6 +52,10 @@ class Acquisition:
         self._now = self._last_onset = 0.0
         self._last_sample = float("-inf")
         self._next_heartbeat = float("-inf")
+        self._recent: list[NDArray[np.float32]] = []
+        """Of the second that is not over."""
+        self._check_until: float | None = None
+        """When the check before ``Ready`` is given up; None if there is none."""
 
     @property
     def idle(self) -> bool:
@@ -55,7 +66,8 @@ class Acquisition:
         """Answer ``Prepare``, segments, onsets and the reconciliation of a block."""
         match message:
             case Prepare():
-                return [("server", Ready("acquisition", spec=self._source.spec))]
+                self._check_until = self._clock.now() + PATIENCE
+                return []
             case OpenSegment():
                 return self._open(message)
             case CloseSegment():
@@ -75,10 +87,29 @@ class Acquisition:
         if signal is not None:
             self._last_sample = float(signal.times[-1])
             out += self._record(signal)
+            out += self._watch(signal)
+        if self._check_until is not None and now > self._check_until:
+            out += self._ready("")  # No run begins before samples arrive.
         if self._writer and now >= self._next_heartbeat:
             self._next_heartbeat = now + HEARTBEAT
             out.append(("server", self._recording(self._writer)))
         return out
+
+    def _watch(self, signal: Signal) -> Outgoing:
+        """Look at a second of signal once it is there: before anything is recorded, and after."""
+        spec = self._source.spec
+        self._recent.append(signal.data)
+        if sum(data.shape[1] for data in self._recent) < SECONDS * spec.sfreq:
+            return []
+        data = np.hstack(self._recent)
+        self._recent.clear()
+        if self._check_until is not None:
+            return self._ready(told(examine(data, spec)))
+        return [("server", Channels(self._last_sample, bad_channels(data, spec)))]
+
+    def _ready(self, problem: str) -> Outgoing:
+        self._check_until = None
+        return [("server", Ready("acquisition", spec=self._source.spec, problem=problem))]
 
     def close(self) -> None:
         """Finish the file and let go of the amplifier."""
