@@ -19,6 +19,12 @@ test: system-packages $(VENV)/dev
 	$(BIN)/lint-imports
 	$(BIN)/pytest
 
+# What takes most of a minute a test, and is not part of `make test`.
+.PHONY: slow
+slow: export OMP_NUM_THREADS := 1
+slow: system-packages $(VENV)/dev
+	$(BIN)/pytest -m slow
+
 benchmark: $(VENV)/core
 	$(BIN)/python benchmarks/session.py
 

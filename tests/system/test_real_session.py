@@ -193,6 +193,7 @@ with PlayerLSL(sys.argv[1], chunk_size=10, name=sys.argv[2], source_id="player")
 """
 
 
+@pytest.mark.slow
 def test_a_session_with_a_file_played_by_mne_lsl(
     tmp_path: Path, images: Path, display: str
 ) -> None:

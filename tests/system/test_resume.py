@@ -217,6 +217,7 @@ def child_of(server: int, role: str) -> int:
     raise AssertionError(f"no {role} is running")
 
 
+@pytest.mark.slow
 def test_a_screen_that_is_killed_ends_the_session_which_goes_on(tmp_path: Path) -> None:
     file = session_file(tmp_path, "real", 2)
     with start("server", file) as running:

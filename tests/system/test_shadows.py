@@ -211,6 +211,7 @@ def child(role: str, folder: Path) -> int:
     return int(found.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_a_killed_a_frozen_and_an_endless_shadow_do_not_disturb_the_driver(tmp_path: Path) -> None:
     endless = "{plain-stft: {epochs: 100000, patience: 100000, widths: [4, 4]}}"

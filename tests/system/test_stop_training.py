@@ -57,6 +57,7 @@ def test_stop_during_training_keeps_the_best_decoder_so_far(server: Any) -> None
     assert "enough" in (folder / "journal.jsonl").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("fate", ["stopped at once", "killed"])
 def test_a_training_without_a_result_ends_in_words(server: Any, fate: str) -> None:
