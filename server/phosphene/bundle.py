@@ -24,11 +24,11 @@ from phosphene.interfaces import (
     Measured,
     StreamStepConfig,
 )
-from phosphene.pipeline import REJECT, Pipeline, State, eeg_picks, pick_channels
+from phosphene.pipeline import REJECT, Pipeline, State, pick_channels
 from phosphene.registry import Registry
 from phosphene.rejection import RejectSettings
 from phosphene.settings import EpochSettings, Settings
-from phosphene.signals import SignalSpec
+from phosphene.signals import SignalSpec, eeg_picks
 from phosphene.versions import versions
 
 CARD = "bundle.json"

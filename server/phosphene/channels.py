@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.errors import PhospheneError
-from phosphene.signals import SignalSpec
+from phosphene.signals import SignalSpec, eeg_picks
 
 SECONDS = 1.0
 """That are looked at together."""
@@ -26,10 +26,19 @@ Array = NDArray[np.float64]
 
 def bad_channels(data: NDArray[np.floating], spec: SignalSpec) -> dict[str, str]:
     """Return what is wrong with each EEG channel of some second; data (channel, time) in V."""
+    values = _eeg(data, spec)
+    known = np.asarray(np.isfinite(values).all(axis=1))
+    sound = np.where(known[:, np.newaxis], values, 0.0)
+    # What is said of a channel is the first that is true of it.
+    problems = {
+        "samples that are no numbers": ~known,
+        "flat": _rms(sound) < FLAT,
+        "saturated": _at_extremes(sound) > SATURATED,
+        "nothing but the power line": _line(sound, spec.sfreq) > DROWNED,
+    }
     found: dict[str, str] = {}
-    for row in _eeg(spec):
-        values = data[row].astype(np.float64)
-        if problem := _problem(values, spec.sfreq):
+    for number, row in enumerate(eeg_picks(spec)):
+        if problem := next((each for each, bad in problems.items() if bad[number]), ""):
             found[spec.channels[row]] = problem
     return found
 
@@ -39,15 +48,15 @@ def examine(data: NDArray[np.floating], spec: SignalSpec) -> dict[str, str]:
 
     Raises ``PhospheneError`` if the unit cannot be right, or if most channels are bad.
     """
-    found = bad_channels(data, spec)
-    rows = [row for row in _eeg(spec) if "flat" not in found.get(spec.channels[row], "")]
-    sizes = [_rms(data[row].astype(np.float64)) for row in rows if np.isfinite(data[row]).all()]
-    if sizes and not TOO_SMALL <= (size := float(np.median(sizes))) <= TOO_LARGE:
+    found, values = bad_channels(data, spec), _eeg(data, spec)
+    sizes = _rms(values[np.asarray(np.isfinite(values).all(axis=1))])
+    sizes = sizes[sizes >= FLAT]
+    if len(sizes) and not TOO_SMALL <= (size := float(np.median(sizes))) <= TOO_LARGE:
         raise PhospheneError(
             f"the median EEG channel has {size:.2g} V rms, which no brain makes: is the unit wrong "
             "by a factor of 1000? Expected is 1e-6 to 1e-4 V"
         )
-    if len(found) > MOST * len(_eeg(spec)):
+    if len(found) > MOST * len(values):
         raise PhospheneError(f"most EEG channels are bad: {told(found)}")
     return found
 
@@ -60,36 +69,38 @@ def told(found: Mapping[str, str]) -> str:
     return "; ".join(f"{problem}: {', '.join(each)}" for problem, each in names.items())
 
 
-def _eeg(spec: SignalSpec) -> list[int]:
-    return [row for row, kind in enumerate(spec.types) if kind == "eeg"]
+def _eeg(data: NDArray[np.floating], spec: SignalSpec) -> Array:
+    return data[eeg_picks(spec)].astype(np.float64)
 
 
-def _problem(values: Array, sfreq: float) -> str:
-    if not np.isfinite(values).all():
-        return "samples that are no numbers"
-    if _rms(values) < FLAT:
-        return "flat"
-    if max(np.mean(values == values.max()), np.mean(values == values.min())) > SATURATED:
-        return "saturated"
-    if _line(values, sfreq) > DROWNED:
-        return "nothing but the power line"
-    return ""
+def _rms(values: Array) -> Array:
+    """Return the size of what is left of each channel without mean and trend."""
+    times = np.linspace(-1, 1, values.shape[1])
+    centred = values - values.mean(axis=1, keepdims=True)
+    slopes = centred @ times / (times @ times)
+    return np.asarray(np.std(centred - slopes[:, np.newaxis] * times, axis=1))
 
 
-def _rms(values: Array) -> float:
-    """Return the size of what is left without mean and trend."""
-    times = np.linspace(-1, 1, len(values))
-    centred = values - values.mean()
-    return float(np.std(centred - times * (centred @ times) / (times @ times)))
+def _at_extremes(values: Array) -> Array:
+    """Return the larger share of each channel's samples that are its largest, or its smallest."""
+    highest, lowest = (f(values, axis=1, keepdims=True) for f in (np.max, np.min))
+    shares = [(values == extreme).mean(axis=1) for extreme in (highest, lowest)]
+    return np.asarray(np.maximum(*shares))
 
 
-def _line(values: Array, sfreq: float) -> float:
-    """Return which share of the variance the power line has."""
-    power = np.abs(np.fft.rfft((values - values.mean()) * np.hanning(len(values)))) ** 2
-    freqs = np.fft.rfftfreq(len(values), 1 / sfreq)
-    total = power[freqs >= 1].sum()
+def _line(values: Array, sfreq: float) -> Array:
+    """Return which share of each channel's variance the power line has."""
+    n = values.shape[1]
+    centred = values - values.mean(axis=1, keepdims=True)
+    power = np.abs(np.fft.rfft(centred * np.hanning(n))) ** 2
+    freqs = np.fft.rfftfreq(n, 1 / sfreq)
+    total = power[:, freqs >= 1].sum(axis=1)
     shares = [
-        sum(power[np.abs(freqs - k * line) <= 1].sum() for k in range(1, int(sfreq / 2 / line) + 1))
+        sum(
+            power[:, np.abs(freqs - k * line) <= 1].sum(axis=1)
+            for k in range(1, int(sfreq / 2 / line) + 1)
+        )
         for line in (50.0, 60.0)
     ]
-    return float(max(shares) / total) if total > 0 else 0.0
+    tiny = np.finfo(np.float64).tiny
+    return np.asarray(np.maximum(*shares) / np.maximum(total, tiny))

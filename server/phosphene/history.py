@@ -5,9 +5,9 @@ moment. A block counts if it was shown whole and its onsets and samples are on d
 the server lived to hear of it.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from phosphene.dataset.study import SegmentName, SessionFolder
 from phosphene.dataset.xdf_reader import Segment, read_segment
 from phosphene.errors import PhospheneError
 from phosphene.events import Block, Onset
-from phosphene.journal import Journal, StateChanged, read_journal
+from phosphene.journal import Journal, StateChanged, read_journal, whole_lines
 from phosphene.messages import (
     BlockDone,
     BlockStarted,
@@ -70,21 +70,20 @@ def settle(
     Raises ``PhospheneError`` if its files cannot be read.
     """
     segments = [read_segment(path) for path in folder.segments()]
-    for done in _unheard(segments, blocks, _blocks_done(folder)):
+    history = _read(folder, segments)
+    completed = dict(history.completed)
+    for done in _unheard(segments, blocks, completed):
+        completed[done.phase, done.block] = done
         journal.append(done)
-    return _read(folder, segments)
-
-
-def _blocks_done(folder: SessionFolder) -> set[BlockName]:
-    entries = [line.entry for line in read_journal(folder.journal_file)]
-    done = [each for each in entries if isinstance(each, BlockDone) and not each.aborted]
-    return {(each.phase, each.block) for each in done}
+    return replace(history, completed=completed)
 
 
 def _unheard(
-    segments: Sequence[Segment], blocks: Mapping[Phase, Sequence[Block]], known: set[BlockName]
+    segments: Sequence[Segment],
+    blocks: Mapping[Phase, Sequence[Block]],
+    known: Mapping[BlockName, BlockDone],
 ) -> Iterator[BlockDone]:
-    """Yield the blocks that are whole on disk, and in no journal.
+    """Yield the blocks that are whole on disk and not yet ``known``.
 
     Of ``record`` alone: how many images a trial of feedback has is decided while it runs.
     """
@@ -97,15 +96,14 @@ def _unheard(
             shown, block = list(each), planned.get(number)
             new = phase == "record" and (phase, number) not in known
             if new and block and _is_whole(shown, block, segment):
-                known.add((phase, number))
                 yield _done(shown, block)
 
 
 def _is_whole(shown: Sequence[Onset], block: Block, segment: Segment) -> bool:
     if len(shown) < sum(len(trial.images) for trial in block.trials):
         return False
-    *_, last = segment.signals()
-    return bool(last.times[-1] >= shown[-1].time + shown[-1].duration)
+    last = deque(segment.signals(), maxlen=1)
+    return bool(last and last[0].times[-1] >= shown[-1].time + shown[-1].duration)
 
 
 def _done(shown: Sequence[Onset], block: Block) -> BlockDone:
@@ -176,9 +174,7 @@ def _shown(path: Path) -> list[Onset]:
     """Return what the presenter wrote down, without a last line that a crash cut off."""
     if not path.exists():
         return []
-    text = path.read_bytes()
-    lines = text[: text.rfind(b"\n") + 1].splitlines()
     try:
-        return [msgspec.json.decode(line, type=Onset) for line in lines]
+        return [msgspec.json.decode(line, type=Onset) for line in whole_lines(path).splitlines()]
     except msgspec.DecodeError as error:
         raise PhospheneError(f"{path}: {error}") from None

@@ -90,7 +90,7 @@ class Line(msgspec.Struct, frozen=True):
 def open_lines(path: Path) -> int:
     """Return a descriptor that appends lines; one that a crash cut off is removed first."""
     file = os.open(path, APPEND, 0o666)
-    os.ftruncate(file, len(_whole_lines(path)))
+    os.ftruncate(file, len(whole_lines(path)))
     return file
 
 
@@ -125,7 +125,7 @@ def read_journal(path: Path) -> tuple[Line, ...]:
     """
     lines = []
     decoder = msgspec.json.Decoder(Line)
-    for number, text in enumerate(_whole_lines(path).splitlines(), start=1):
+    for number, text in enumerate(whole_lines(path).splitlines(), start=1):
         try:
             lines.append(decoder.decode(text))
         except msgspec.DecodeError as error:
@@ -166,6 +166,7 @@ def _key(block: BlockStarted | BlockDone) -> BlockKey:
     return (block.phase, block.run, block.block, block.attempt)
 
 
-def _whole_lines(path: Path) -> bytes:
+def whole_lines(path: Path) -> bytes:
+    """Return what a file of lines holds, without a last line that a crash cut off."""
     text = path.read_bytes()
     return text[: text.rfind(b"\n") + 1]

@@ -13,7 +13,7 @@ from phosphene.events import Onset
 from phosphene.interfaces import Context, StreamStepConfig, TrainingSet
 from phosphene.rejection import Rejection
 from phosphene.settings import EpochSettings
-from phosphene.signals import Epochs, Signal, SignalSpec
+from phosphene.signals import Epochs, Signal, SignalSpec, eeg_picks
 
 State = Mapping[str, NDArray[np.generic]]
 REJECT = "reject"
@@ -125,18 +125,14 @@ class Pipeline:
 
     def load_states(self, states: Sequence[State]) -> None:
         """Restore the fitted states, in order."""
-        for step, state in zip(self._steps, states, strict=False):
-            step.load(state)
+        left = list(states)
         if self._rejection:
-            self._rejection.load(states[-1])
+            self._rejection.load(left.pop())
+        for step, state in zip(self._steps, left, strict=True):
+            step.load(state)
 
     def _new_cutter(self) -> EpochCutter:
         return EpochCutter(self.spec, self.tmin, self._tmax, self.delay)
-
-
-def eeg_picks(spec: SignalSpec) -> list[int]:
-    """Return the rows of the EEG channels."""
-    return [row for row, kind in enumerate(spec.types) if kind == "eeg"]
 
 
 def pick_channels(spec: SignalSpec, picks: Sequence[int]) -> SignalSpec:

@@ -60,11 +60,6 @@ class Plan:
         """Number of blocks in all phases."""
         return sum(map(len, self.blocks.values()))
 
-    @property
-    def seconds(self) -> float:
-        """Seconds of stimulation and pauses in all phases."""
-        return sum(block_seconds(block) for blocks in self.blocks.values() for block in blocks)
-
 
 def feedback_blocks(
     settings: Settings, context: Context, classes: Sequence[str] | None = None

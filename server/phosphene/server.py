@@ -73,7 +73,7 @@ class Server:
         folder: Path,
         *,
         logs: Path,
-        lock: int | None = None,
+        lock: int,
         door: Door | None = None,
     ) -> None:
         self._session = session
@@ -250,7 +250,7 @@ class Server:
     def _start(self, role: str) -> None:
         """Start the role's process at its first message."""
         if role not in self._children:
-            inherited = [self._lock] if role in RECORDERS and self._lock is not None else []
+            inherited = [self._lock] if role in RECORDERS else []
             log = self._logs / f"{role}.log"
             self._children[role] = Child(role, self._family_file, log, inherited)
 

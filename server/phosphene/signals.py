@@ -84,3 +84,8 @@ class Epochs:
 
     def __getitem__(self, index: slice | NDArray[np.intp] | NDArray[np.bool_]) -> "Epochs":
         return Epochs(self.data[index], self.spec, self.tmin, self.freqs)
+
+
+def eeg_picks(spec: SignalSpec) -> list[int]:
+    """Return the rows of the EEG channels."""
+    return [row for row, kind in enumerate(spec.types) if kind == "eeg"]

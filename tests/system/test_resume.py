@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mne_bids
@@ -113,8 +114,9 @@ def test_a_session_killed_at_any_moment_goes_on(tmp_path: Path, seed: int) -> No
     check_nothing_is_lost(tmp_path, n_blocks)
 
 
-def test_a_server_that_is_killed_loses_no_sample_and_no_block(tmp_path: Path) -> None:
-    file, n_blocks = session_file(tmp_path, "real", 2), 4
+@contextmanager
+def in_the_second_block(file: Path) -> Iterator[subprocess.Popen[str]]:
+    """Give a server on the real clock that shows the second block of its session."""
     with start("server", file) as running:
         assert running.stdout
         line = running.stdout.readline()
@@ -122,6 +124,12 @@ def test_a_server_that_is_killed_loses_no_sample_and_no_block(tmp_path: Path) ->
             until(lambda: client.status().state == "ready")
             client.start()
             until(lambda: client.status().blocks_done == 1 and client.status().state == "running")
+        yield running
+
+
+def test_a_server_that_is_killed_loses_no_sample_and_no_block(tmp_path: Path) -> None:
+    file, n_blocks = session_file(tmp_path, "real", 2), 4
+    with in_the_second_block(file) as running:
         running.kill()
     folder = folder_of(tmp_path)
     [segment] = folder.segments()
@@ -220,14 +228,9 @@ def child_of(server: int, role: str) -> int:
 @pytest.mark.slow
 def test_a_screen_that_is_killed_ends_the_session_which_goes_on(tmp_path: Path) -> None:
     file = session_file(tmp_path, "real", 2)
-    with start("server", file) as running:
+    with in_the_second_block(file) as running:
         assert running.stdout
-        line = running.stdout.readline()
-        with Client(Path(line.removeprefix("serving ").strip())) as client:
-            until(lambda: client.status().state == "ready")
-            client.start()
-            until(lambda: client.status().blocks_done == 1 and client.status().state == "running")
-            os.kill(child_of(running.pid, "presenter"), signal.SIGKILL)
+        os.kill(child_of(running.pid, "presenter"), signal.SIGKILL)
         output = running.stdout.read()
     assert "presenter: the process was killed by signal 9" in output
     status, output = finished("run", file, "--resume")

@@ -23,9 +23,9 @@ from phosphene.dataset.study import SessionFolder
 from phosphene.dataset.xdf_reader import read_segment
 from phosphene.errors import PhospheneError
 from phosphene.interfaces import Context, Decoder, TrainingSet
-from phosphene.pipeline import Pipeline, eeg_picks, pick_channels
+from phosphene.pipeline import Pipeline, pick_channels
 from phosphene.settings import Settings
-from phosphene.signals import SignalSpec
+from phosphene.signals import SignalSpec, eeg_picks
 from phosphene.training import learn
 
 LEARNING = 0.9
