@@ -1,5 +1,6 @@
 """Causal filters for the running signal: ``notch`` and ``bandpass``."""
 
+import math
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from typing import Literal
@@ -58,7 +59,7 @@ class BandpassConfig(_BandConfig, frozen=True):
 
     def build(self, spec: SignalSpec, context: Context) -> StreamStep:
         """Return the filter; ``PhospheneError`` for a cut-off at or above half the rate."""
-        return ButterworthFilter(spec, "bandpass", self)
+        return _filter(spec, "bandpass", self)
 
 
 class NotchConfig(_BandConfig, frozen=True):
@@ -70,7 +71,7 @@ class NotchConfig(_BandConfig, frozen=True):
 
     def build(self, spec: SignalSpec, context: Context) -> StreamStep:
         """Return the filter; ``PhospheneError`` for a cut-off at or above half the rate."""
-        return ButterworthFilter(spec, "bandstop", self)
+        return _filter(spec, "bandstop", self)
 
 
 @hookimpl
@@ -79,47 +80,64 @@ def preprocessing() -> Mapping[str, type[StreamStepConfig]]:
     return {"notch": NotchConfig, "bandpass": BandpassConfig}
 
 
-class ButterworthFilter:
-    """A Butterworth filter with its state in float64.
+class Filter:
+    """Second-order sections with their state in float64.
 
     It starts as if the first sample had always been there, so that an electrode's offset does not
     ring. A sample that is not finite is replaced by the channel's last finite one (0 V if there was
     none) before it enters: one NaN in a recursive filter would stay for ever.
     """
 
-    def __init__(self, spec: SignalSpec, kind: Kind, config: _BandConfig) -> None:
-        _check_rate(kind, config, spec.sfreq)
+    def __init__(self, spec: SignalSpec, recursion: "Recursion", delay: float) -> None:
         self.spec = spec
-        self._recursion = _recursion(kind, config.low, config.high, config.order, spec.sfreq)
-        self.delay = self._lag(config.align)
-        self._state: Array | None = None
-        self._last = np.zeros(spec.n_channels)
+        self.delay = delay
+        self.recursion = recursion
+        self._started = False
+        self._last: NDArray[np.floating] = np.zeros(spec.n_channels)
+        # State and block side by side: one product makes the next state and the output, and writes
+        # them where the next block will be put beside the state.
+        self._now = np.zeros((spec.n_channels, recursion.n_state + MAX_BLOCK))
+        self._next = np.empty_like(self._now)
 
-    def _lag(self, align: Align) -> float:
-        if align == "waveform":
-            return self._recursion.waveform_lag(self.spec.sfreq)
-        return self._recursion.envelope_lag / self.spec.sfreq
+    def joined(self, following: StreamStep) -> StreamStep | None:
+        """Return one filter that does the work of both."""
+        if not isinstance(following, Filter):
+            return None
+        recursion = self.recursion.then(following.recursion)
+        return Filter(self.spec, recursion, self.delay + following.delay)
 
     def reset(self) -> None:
         """Start afresh with the next sample."""
-        self._state = None
-        self._last[:] = 0
+        self._started = False
+        self._last = np.zeros(self.spec.n_channels)
 
     def __call__(self, signal: Signal) -> Signal:
         """Return the filtered signal, same shape."""
-        data = signal.data.astype(np.float64)
-        if not np.isfinite(data).all():
+        data = signal.data
+        # The sum of squares is finite if all are; where it overflows, looking again does no harm.
+        if not math.isfinite(np.vdot(data, data)):
+            data = data.astype(np.float64)
             _hold_last_finite(data, self._last)
-        self._last = data[:, -1].copy()
-        state = self._state
-        if state is None:
-            state = data[:, :1] * self._recursion.steady_state
+        self._last = data[:, -1]
+        n_state = self.recursion.n_state
+        if not self._started:
+            self._now[:, :n_state] = data[:, :1] * self.recursion.steady_state
+            self._started = True
         filtered = np.empty(data.shape, np.float32)
         for start in range(0, data.shape[1], MAX_BLOCK):
-            block = slice(start, start + MAX_BLOCK)
-            filtered[:, block], state = self._recursion(data[:, block], state)
-        self._state = state
+            block = data[:, start : start + MAX_BLOCK]
+            filtered[:, start : start + MAX_BLOCK] = self._block(block)
         return Signal(filtered, signal.stamps, signal.offset)
+
+    def _block(self, block: NDArray[np.floating]) -> Array:
+        """Return a block filtered; the state is the next one."""
+        n_state = self.recursion.n_state
+        width = n_state + block.shape[1]
+        self._now[:, n_state:width] = block
+        out = self._next[:, :width]
+        np.matmul(self._now[:, :width], self.recursion.matrix(block.shape[1]), out=out)
+        self._now, self._next = self._next, self._now
+        return out[:, n_state:]
 
 
 class Recursion:
@@ -135,18 +153,21 @@ class Recursion:
     def __init__(self, sos: Array) -> None:
         from scipy.signal import sosfilt_zi
 
-        self._sos = sos
+        self.sos = sos
         self._matrices: dict[int, Array] = {}
+        self.n_state = 2 * len(sos)
         self.steady_state: Array = sosfilt_zi(sos).ravel()
         """The state after a constant input of 1."""
 
-    def __call__(self, block: Array, state: Array) -> tuple[Array, Array]:
-        """Return filtered (n_channels, n_times) and state (n_channels, 2 x sections)."""
-        n_times = block.shape[1]
+    def then(self, following: "Recursion") -> "Recursion":
+        """Return this cascade with another one behind it."""
+        return Recursion(np.concatenate((self.sos, following.sos)))
+
+    def matrix(self, n_times: int) -> Array:
+        """Return what makes (next state, output) of (state, input): 2 x sections + n_times each."""
         if n_times not in self._matrices:
             self._matrices[n_times] = self._matrix(n_times)
-        out = np.concatenate((block, state), axis=1) @ self._matrices[n_times]
-        return out[:, :n_times], out[:, n_times:]
+        return self._matrices[n_times]
 
     @cached_property
     def envelope_lag(self) -> float:
@@ -162,7 +183,7 @@ class Recursion:
 
         impulse = np.zeros(100_000)
         impulse[0] = 1
-        energy = sosfilt(self._sos, impulse) ** 2
+        energy = sosfilt(self.sos, impulse) ** 2
         return float(np.arange(len(energy)) @ energy / energy.sum())
 
     def waveform_lag(self, sfreq: float) -> float:
@@ -176,7 +197,7 @@ class Recursion:
         from scipy.signal import correlate, correlation_lags, sosfilt
 
         response = _response(sfreq)
-        similarity = correlate(sosfilt(self._sos, response), response)
+        similarity = correlate(sosfilt(self.sos, response), response)
         lags = correlation_lags(len(response), len(response)) / sfreq
         peak = int(similarity.argmax())
         before, at, after = similarity[peak - 1 : peak + 2]
@@ -186,11 +207,20 @@ class Recursion:
     def _matrix(self, n_times: int) -> Array:
         from scipy.signal import sosfilt
 
-        n_sections = len(self._sos)
-        basis = np.eye(n_times + 2 * n_sections)
-        states = basis[:, n_times:].reshape(-1, n_sections, 2).swapaxes(0, 1)
-        filtered, states = sosfilt(self._sos, basis[:, :n_times], zi=states)
-        return np.concatenate((filtered, states.swapaxes(0, 1).reshape(len(basis), -1)), axis=1)
+        n_sections = len(self.sos)
+        basis = np.eye(self.n_state + n_times)
+        states = basis[:, : self.n_state].reshape(-1, n_sections, 2).swapaxes(0, 1)
+        filtered, states = sosfilt(self.sos, basis[:, self.n_state :], zi=states)
+        return np.concatenate((states.swapaxes(0, 1).reshape(len(basis), -1), filtered), axis=1)
+
+
+def _filter(spec: SignalSpec, kind: Kind, config: _BandConfig) -> Filter:
+    """Return a Butterworth filter; ``PhospheneError`` for a band that the rate cannot carry."""
+    _check_rate(kind, config, spec.sfreq)
+    recursion = _recursion(kind, config.low, config.high, config.order, spec.sfreq)
+    if config.align == "waveform":
+        return Filter(spec, recursion, recursion.waveform_lag(spec.sfreq))
+    return Filter(spec, recursion, recursion.envelope_lag / spec.sfreq)
 
 
 @lru_cache
@@ -220,7 +250,7 @@ def _check_rate(kind: Kind, config: _BandConfig, sfreq: float) -> None:
         )
 
 
-def _hold_last_finite(data: Array, last: Array) -> None:
+def _hold_last_finite(data: NDArray[np.floating], last: NDArray[np.floating]) -> None:
     """Replace, in place, what is not finite by the sample before it; ``last`` precedes all."""
     for channel in np.flatnonzero(~np.isfinite(data).all(axis=1)):
         finite = np.isfinite(data[channel])

@@ -1,12 +1,14 @@
 """Cutting epochs from a running signal, and saying which could not be cut."""
 
 from bisect import insort
+from collections import deque
 from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phosphene.continuity import GAP, SETTLING, Fault
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
 from phosphene.ring import Ring
@@ -14,8 +16,6 @@ from phosphene.signals import Signal, SignalSpec
 
 HISTORY = 10.0
 """Seconds of signal that are kept for onsets that arrive behind their samples."""
-GAP = 0.02
-"""Seconds by which an epoch's stamps may be off its sample count: jitter, not a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,14 @@ class EpochCutter:
         self._pending: list[Onset] = []
         self._cuts: list[Cut] = []
         self._incomplete: list[Incomplete] = []
+        self._faults: deque[Fault] = deque()
+
+    def exclude(self, fault: Fault) -> None:
+        """Cut no epoch that a fault lies in, or that begins before the filters have settled.
+
+        Must come before the samples behind the fault.
+        """
+        self._faults.append(fault)
 
     def feed(self, signal: Signal) -> None:
         """Take in the next samples of the segment."""
@@ -66,6 +74,8 @@ class EpochCutter:
             self._times.append(times[np.newaxis, piece])
             self._newest = times[piece][-1]
             self._cut()
+        while self._faults and self._faults[0].stop + SETTLING < self._oldest():
+            self._faults.popleft()
 
     def mark(self, onset: Onset) -> None:
         """Ask for the epoch of an onset."""
@@ -98,6 +108,10 @@ class EpochCutter:
             return False
         return self._start(onset) + self.n_times <= self._times.stop
 
+    def _oldest(self) -> float:
+        first = self._times.first
+        return float(self._times.view(first, first + 1)[0, 0])
+
     def _start(self, onset: Onset) -> int:
         """Return the index of the sample nearest to the epoch's start."""
         target = onset.time + self._shift
@@ -118,6 +132,11 @@ class EpochCutter:
         # Before the first sample of all there is nothing that could have jitter.
         if late > 0.5 / self._sfreq + (0 if oldest else GAP / 2):
             return f"its first {late:.3f} s are not in the recording"
+        for fault in self._faults:
+            if times[0] <= fault.stop and times[-1] >= fault.start:
+                return f"it spans {fault.words}"
+            if fault.start <= times[0] <= fault.stop + SETTLING:
+                return f"the filters have not settled after {fault.words}"
         gap = times[-1] - times[0] - (self.n_times - 1) / self._sfreq
         if gap > GAP:
             return f"a gap of {gap:.3f} s lies in it"

@@ -76,6 +76,23 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class SourceOfMany(Source, Protocol):
+    """An amplifier with other streams beside the EEG: auxiliary inputs, triggers, a photodiode."""
+
+    beside: Mapping[str, SignalSpec]
+    """What each of them delivers, in ``Signal.beside``, by name."""
+
+
+@runtime_checkable
+class SourceWithImpedances(Source, Protocol):
+    """An amplifier that measures how well its electrodes are connected."""
+
+    def impedances(self) -> Mapping[str, float]:
+        """Return the newest values in ohms, by electrode; nothing before there are any."""
+        ...
+
+
 class SourceConfig(PluginConfig, frozen=True):
     """Settings of a signal source."""
 
@@ -104,6 +121,18 @@ class StreamStep(Protocol):
 
     def reset(self) -> None:
         """Forget the past: the next signal does not follow the previous one."""
+        ...
+
+
+@runtime_checkable
+class JoinableStep(StreamStep, Protocol):
+    """A step that can do the work of the one behind it as well, at once and with the same result.
+
+    Two linear filters are one: it takes half the time.
+    """
+
+    def joined(self, following: StreamStep) -> StreamStep | None:
+        """Return a step in place of both, as new; None if there is none."""
         ...
 
 

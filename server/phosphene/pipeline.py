@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.choice import Chosen
+from phosphene.continuity import Continuity, pieces
 from phosphene.epochs import Cut, EpochCutter, Incomplete
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
-from phosphene.interfaces import Context, StreamStepConfig, TrainingSet
+from phosphene.interfaces import Context, JoinableStep, StreamStep, StreamStepConfig, TrainingSet
 from phosphene.rejection import Rejection
 from phosphene.settings import EpochSettings
 from phosphene.signals import Epochs, Signal, SignalSpec, eeg_picks
@@ -40,11 +41,12 @@ class Pipeline:
         if not self._picks:
             raise PhospheneError(f"no EEG channel; found {', '.join(sorted(set(spec.types)))}")
         self._all = len(self._picks) == spec.n_channels
-        self.spec = pick_channels(spec, self._picks)
-        self._stream = []
+        self._raw = self.spec = pick_channels(spec, self._picks)
+        self._continuity = Continuity(self._raw)
+        self._stream: list[StreamStep] = []
         for chosen in stream:
             step = chosen.config.build(self.spec, context)
-            self._stream.append(step)
+            self._add_step(step)
             self.spec = step.spec
         self.tmin, self._tmax = epochs.tmin, epochs.tmax
         self.delay = lag + sum(step.delay for step in self._stream)
@@ -60,19 +62,39 @@ class Pipeline:
 
     def open_segment(self) -> None:
         """Begin a recording: filters and buffers start afresh."""
-        for step in self._stream:
-            step.reset()
+        self._reset_steps()
         self._cutter = self._new_cutter()
+        self._continuity = Continuity(self._raw)
 
     def feed(self, signal: Signal) -> None:
-        """Take in the next chunk of the recording."""
+        """Take in the next chunk of the recording.
+
+        Behind a break of the signal the filters start afresh; no epoch is cut that spans a fault
+        or begins before they have settled.
+        """
         if not self._all:
             signal = Signal(signal.data[self._picks], signal.stamps, signal.offset)
+        first = self._continuity.n_samples
+        faults = self._continuity(signal)
+        breaks = [fault for fault in faults if fault.is_break]
+        for fault in faults:
+            if not fault.is_break:
+                self._cutter.exclude(fault)
+        # What was complete before a break is cut before the break is known, in whatever chunks.
+        head, *others = pieces(signal, [fault.sample - first for fault in breaks])
+        self._process(head)
+        for fault, piece in zip(breaks, others, strict=True):
+            self._cutter.exclude(fault)
+            self._reset_steps()
+            self._process(piece)
+
+    def _process(self, signal: Signal) -> None:
         for step in self._stream:
-            signal = step(signal)
             if not signal.n_times:  # A step that lowers the rate waits for more.
                 return
-        self._cutter.feed(signal)
+            signal = step(signal)
+        if signal.n_times:
+            self._cutter.feed(signal)
 
     def mark(self, onset: Onset) -> None:
         """Ask for the epoch of an onset, before or after its samples."""
@@ -130,6 +152,18 @@ class Pipeline:
             self._rejection.load(left.pop())
         for step, state in zip(self._steps, left, strict=True):
             step.load(state)
+
+    def _add_step(self, step: StreamStep) -> None:
+        """Put a step behind the others, or one that does the last one's work as well."""
+        last = self._stream[-1] if self._stream else None
+        if isinstance(last, JoinableStep) and (joined := last.joined(step)):
+            self._stream[-1] = joined
+        else:
+            self._stream.append(step)
+
+    def _reset_steps(self) -> None:
+        for step in self._stream:
+            step.reset()
 
     def _new_cutter(self) -> EpochCutter:
         return EpochCutter(self.spec, self.tmin, self._tmax, self.delay)

@@ -1,6 +1,8 @@
 """Signals as they come from an amplifier: volts, ``(channel, time)``, float32."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -40,6 +42,9 @@ class SignalSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return len(self.channels)
 
 
+NOTHING: Mapping[str, "Signal"] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Signal:
     """A piece of a continuous recording.
@@ -52,6 +57,8 @@ class Signal:
     data: NDArray[np.float32]
     stamps: NDArray[np.float64]
     offset: float = 0.0
+    beside: Mapping[str, "Signal"] = field(default_factory=lambda: NOTHING)
+    """What came meanwhile of other streams, by name: recorded, and never decoded."""
 
     @property
     def times(self) -> NDArray[np.float64]:

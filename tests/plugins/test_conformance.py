@@ -44,6 +44,7 @@ def needed(
     data = np.random.default_rng(1).normal(0, 1e-5, (2, 1000))
     mne.io.RawArray(data, info, verbose="ERROR").save(file, verbose="ERROR")
     return {
+        "brainflow": {"board": "synthetic"},
         "replay": {"file": str(file)},
         "folder": {"path": str(stimuli().root)},
         "stable-diffusion": {"model": str(tiny_sd), "steps": 1},

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt, sosfilt_zi, sosfiltfilt
 
 from phosphene import Context, PhospheneError, Signal, SignalSpec, StimulusSet, StreamStep
+from phosphene.interfaces import JoinableStep
 from phosphene_plugins.filters import BandpassConfig, NotchConfig, preprocessing
 
 Config = NotchConfig | BandpassConfig
@@ -329,3 +330,18 @@ def test_settings_that_can_never_work_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         kind(**settings)  # type: ignore[arg-type]
+
+
+@examples
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=6))
+def test_two_filters_joined_are_one_that_does_the_same(sizes: list[int]) -> None:
+    first, second = build(NotchConfig()), build(BandpassConfig())
+    again = build(NotchConfig())
+    assert isinstance(again, JoinableStep)
+    joined = again.joined(build(BandpassConfig()))
+    assert joined is not None
+    assert joined.delay == first.delay + second.delay
+    data = noise(1)
+    data[0, 200:230] = np.nan
+    one, other = run(second, run(first, data, sizes), sizes), run(joined, data, sizes)
+    np.testing.assert_allclose(one, other, atol=2e-9)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from phosphene import Onset, PhospheneError, Signal, SignalSpec
-from phosphene.epochs import GAP, HISTORY, EpochCutter, whole_samples
+from phosphene.continuity import GAP
+from phosphene.epochs import HISTORY, EpochCutter, whole_samples
 
 SFREQ = 100.0
 SPEC = SignalSpec(("Fz", "Cz"), ("eeg", "eeg"), SFREQ)

@@ -17,8 +17,8 @@ from phosphene.registry import Registry
 from phosphene.testing.demands import Demands, expect, expect_refusal
 
 HEAVY = (
-    "braindecode", "diffusers", "matplotlib", "mne", "mne_bids", "open_clip", "pandas", "psychopy",
-    "pyglet", "pylsl", "pyriemann", "pyxdf", "scipy", "sklearn", "tensorflow", "torch",
+    "braindecode", "brainflow", "diffusers", "matplotlib", "mne", "mne_bids", "open_clip", "pandas",
+    "psychopy", "pyglet", "pylsl", "pyriemann", "pyxdf", "scipy", "sklearn", "tensorflow", "torch",
     "torchvision", "transformers",
 )  # fmt: skip
 """Libraries that no ``phosphene`` command should wait for."""
