@@ -61,6 +61,15 @@ def examine(data: NDArray[np.floating], spec: SignalSpec) -> dict[str, str]:
     return found
 
 
+def unplaced(spec: SignalSpec) -> str:
+    """Return which electrodes have no known position, in words; "" if all have, or none."""
+    eeg = [spec.channels[row] for row in eeg_picks(spec)]
+    missing = [name for name in eeg if name not in spec.positions]
+    if not missing or len(missing) == len(eeg):
+        return ""
+    return f"no position is known of {', '.join(missing)} (see 'mapping' and 'cap' of the source)"
+
+
 def told(found: Mapping[str, str]) -> str:
     """Return problems in a line, channels of the same one together."""
     names: dict[str, list[str]] = {}

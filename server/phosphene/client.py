@@ -13,12 +13,14 @@ from phosphene.connection import KeyPair, check_alive, find_connection, read_con
 from phosphene.errors import PhospheneError
 from phosphene.messages import (
     Command,
+    Exclude,
     GetPool,
     GetStatus,
     Message,
     Note,
     Pause,
     Pool,
+    Redo,
     RejectPicture,
     Reply,
     Resume,
@@ -84,6 +86,14 @@ class Client:
     def note(self, text: str) -> None:
         """Write into the data, at this moment, what you saw."""
         self._do(Note(text))
+
+    def redo(self, run: int, reason: str) -> None:
+        """Let a run of the phase that is being recorded not count, and record it again."""
+        self._do(Redo(run, reason))
+
+    def exclude(self, run: int, reason: str) -> None:
+        """Let a run of the phase that is being recorded not count, and show no more of it."""
+        self._do(Exclude(run, reason))
 
     def pool(self) -> Pool:
         """Return the pictures that wait to be shown."""

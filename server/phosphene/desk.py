@@ -6,14 +6,16 @@ into it, so that an open file is closed on every way out.
 """
 
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import TypeVar
 
+from phosphene.continuity import Fault
 from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
 from phosphene.events import Block
-from phosphene.journal import Journal, Noted, StateChanged
+from phosphene.journal import Journal, Noted, StateChanged, one_line
 from phosphene.ledger import Ledger
 from phosphene.messages import (
     DRIVER,
@@ -23,6 +25,7 @@ from phosphene.messages import (
     Channels,
     Command,
     DecoderReady,
+    Exclude,
     Exported,
     Failed,
     Following,
@@ -36,6 +39,7 @@ from phosphene.messages import (
     Prospect,
     Ready,
     Recording,
+    Redo,
     RejectPicture,
     Reply,
     Reported,
@@ -43,6 +47,7 @@ from phosphene.messages import (
     Retrained,
     SegmentClosed,
     SegmentOpen,
+    Silence,
     Start,
     Status,
     Stop,
@@ -58,6 +63,7 @@ T = TypeVar("T")
 Script = Generator[None, Message | None, T]
 
 JOURNALLED = (
+    Fault,
     BlockStarted,
     BlockDone,
     SegmentOpen,
@@ -110,7 +116,10 @@ class Desk(ABC):
         self._block: Block | None = None
         """The one that the presenter was told to show and has not ended."""
         self._pausing = False
-        self._exports = 0
+        self._exports: deque[str] = deque()
+        """Recordings that the exporter was given, in order."""
+        self._unfiled: list[str] = []
+        """Those that it failed to file, or left behind when it failed."""
         self._script = self._protocol()
         next(self._script)
 
@@ -152,8 +161,11 @@ class Desk(ABC):
             case Failed(role=role, text=text):
                 self._lost.add(role)
                 self._lose(role, f"{role}: {text}")
-            case Exported():
-                self._exports -= 1
+            case Exported(path=path, remarks=remarks):
+                if self._exports:
+                    self._exports.popleft()
+                for remark in remarks:
+                    self._note(f"{Path(path).name.removesuffix('_eeg.vhdr')}: {remark}")
             case Recording():
                 self._ledger.recording = message
                 self._publish()
@@ -164,7 +176,7 @@ class Desk(ABC):
                 self._note(problem)
             case Following(role=role):
                 self._following.add(role)
-            case Progress() | Channels():
+            case Progress() | Channels() | Fault() | Silence():
                 self._send("watchers", message)
             case _:
                 self._take(message)
@@ -178,6 +190,10 @@ class Desk(ABC):
     @abstractmethod
     def _tend(self) -> None:
         """Do what is never the script's turn."""
+
+    @abstractmethod
+    def _set_aside(self, command: Redo | Exclude) -> None:
+        """Let a run not count; raise ``PhospheneError`` if that is not possible."""
 
     @abstractmethod
     def _pool_command(self, command: Command) -> Message:
@@ -216,7 +232,9 @@ class Desk(ABC):
                 self._pausing, self._problem = False, ""
                 self._move(Event.RESUME)
             case Note(text=text):
-                self._take_note(text)
+                self._take_note(one_line(text, "a note needs at least a word"))
+            case Redo() | Exclude():
+                self._set_aside(command)
             case Stop(reason=reason):
                 after(self._state, Event.STOP)
                 self._note(self._problem or reason)
@@ -225,10 +243,7 @@ class Desk(ABC):
         return Reply(ok=True)
 
     def _take_note(self, text: str) -> None:
-        words = " ".join(text.split())  # One line, as every table needs it.
-        if not words:
-            raise PhospheneError("a note needs at least a word")
-        self._journal.append(Noted(self._now, words))
+        self._journal.append(Noted(self._now, text))
         self._journal.sync()
 
     def _prepare_role(self, role: str) -> None:
@@ -243,7 +258,8 @@ class Desk(ABC):
         self._note(reason)
         if role == "exporter":
             # Those that waited behind the one that failed are lost with it.
-            self._exports = 0
+            self._unfiled += self._exports
+            self._exports.clear()
 
     def _note(self, problem: str) -> None:
         if problem and problem not in self._notes:

@@ -13,12 +13,22 @@ from pathlib import Path
 
 import msgspec
 
+from phosphene.continuity import longest_break, without_signal
 from phosphene.dataset.bids import bids_run
 from phosphene.dataset.study import SegmentName, SessionFolder
 from phosphene.dataset.xdf_reader import Segment, read_segment
 from phosphene.errors import PhospheneError
 from phosphene.events import Block, Onset
-from phosphene.journal import Journal, StateChanged, read_journal, whole_lines
+from phosphene.journal import (
+    Excluded,
+    Journal,
+    StateChanged,
+    block_key,
+    one_line,
+    read_journal,
+    set_aside,
+    whole_lines,
+)
 from phosphene.messages import (
     BlockDone,
     BlockStarted,
@@ -27,6 +37,7 @@ from phosphene.messages import (
     Retrained,
     Trained,
 )
+from phosphene.recording import RecordingSettings, lost_signal
 from phosphene.states import State
 
 BlockName = tuple[str, int]
@@ -38,6 +49,8 @@ class History:
     """How far a session came."""
 
     completed: Mapping[BlockName, BlockDone] = field(default_factory=dict)
+    skipped: frozenset[BlockName] = frozenset()
+    """Blocks that the operator left out."""
     attempts: Mapping[BlockName, int] = field(default_factory=dict)
     """Attempts at a block that showed something."""
     next_seq: int = 0
@@ -53,17 +66,21 @@ class History:
     end: float = 0.0
     """Seconds on the session's clock of the last onset."""
 
-    def attempt(self, phase: Phase, block: Block) -> int:
-        """Return the number of the next attempt at a block."""
-        return self.attempts.get((phase, block.block), 0) + 1
-
     def remaining(self, phase: Phase, blocks: Sequence[Block]) -> list[Block]:
         """Return the blocks that are still to be shown."""
-        return [block for block in blocks if (phase, block.block) not in self.completed]
+        return [block for block in blocks if (phase, block.block) not in self.settled]
+
+    @property
+    def settled(self) -> frozenset[BlockName]:
+        """Blocks that are not shown again."""
+        return self.skipped.union(self.completed)
 
 
 def settle(
-    folder: SessionFolder, journal: Journal, blocks: Mapping[Phase, Sequence[Block]]
+    folder: SessionFolder,
+    journal: Journal,
+    blocks: Mapping[Phase, Sequence[Block]],
+    limits: RecordingSettings,
 ) -> History:
     """Return how far a session came, and put into its journal what the server did not hear of.
 
@@ -72,10 +89,39 @@ def settle(
     segments = [read_segment(path) for path in folder.segments()]
     history = _read(folder, segments)
     completed = dict(history.completed)
+    excluded = {key for key, why in set_aside(folder.journal_file).items() if why == "excluded"}
     for done in _unheard(segments, blocks, completed):
+        if lost_signal(done, limits) or block_key(done) in excluded:
+            continue
         completed[done.phase, done.block] = done
         journal.append(done)
     return replace(history, completed=completed)
+
+
+def set_run_aside(
+    folder: SessionFolder, phase: Phase, run: int, reason: str, *, again: bool
+) -> int:
+    """Let the attempts at a run's blocks not count that do so far; return how many these are.
+
+    ``again`` lets a session that goes on show them again. Raises ``PhospheneError`` if there is no
+    reason, or no block that counts.
+    """
+    words = one_line(reason, "to set a run aside needs a reason")
+    aside = set_aside(folder.journal_file)
+    counting = [
+        line.entry
+        for line in read_journal(folder.journal_file)
+        if isinstance(line.entry, BlockDone)
+        and (line.entry.phase, line.entry.run) == (phase, run)
+        and block_key(line.entry) not in aside
+    ]
+    if not counting:
+        raise PhospheneError(f"{folder.path}: no block of run {run} of {phase} counts")
+    journal = Journal(folder.journal_file)
+    for done in counting:
+        journal.append(Excluded(phase, run, done.block, done.attempt, words, again))
+    journal.close()
+    return len(counting)
 
 
 def _unheard(
@@ -96,7 +142,7 @@ def _unheard(
             shown, block = list(each), planned.get(number)
             new = phase == "record" and (phase, number) not in known
             if new and block and _is_whole(shown, block, segment):
-                yield _done(shown, block)
+                yield _done(shown, block, segment)
 
 
 def _is_whole(shown: Sequence[Onset], block: Block, segment: Segment) -> bool:
@@ -106,8 +152,8 @@ def _is_whole(shown: Sequence[Onset], block: Block, segment: Segment) -> bool:
     return bool(last and last[0].times[-1] >= shown[-1].time + shown[-1].duration)
 
 
-def _done(shown: Sequence[Onset], block: Block) -> BlockDone:
-    last = shown[-1]
+def _done(shown: Sequence[Onset], block: Block, segment: Segment) -> BlockDone:
+    last, faults = shown[-1], segment.faults()
     return BlockDone(
         phase="record",
         run=block.run,
@@ -118,12 +164,15 @@ def _done(shown: Sequence[Onset], block: Block) -> BlockDone:
         next_seq=last.seq + 1,
         late_frames=sum(onset.late_frames for onset in shown),
         aborted=False,
+        gap=longest_break(shown, faults),
+        lost=len(without_signal(shown, faults)) / len(shown),
     )
 
 
 def _read(folder: SessionFolder, segments: Sequence[Segment]) -> History:
     completed: dict[BlockName, BlockDone] = {}
     attempts: Counter[BlockName] = Counter()
+    skipped: set[BlockName] = set()
     exported: set[str] = set()
     trained: Trained | None = None
     state = State.CONFIGURED
@@ -135,6 +184,11 @@ def _read(folder: SessionFolder, segments: Sequence[Segment]) -> History:
                 completed[done.phase, done.block] = done
             case StateChanged(state=state):
                 pass
+            case Excluded(again=again) as left_out:
+                name = (left_out.phase, left_out.block)
+                (skipped.discard if again else skipped.add)(name)
+                if again:
+                    completed.pop(name, None)
             case Exported(path=path):
                 exported.add(Path(path).name)
             case Trained() as trained:
@@ -149,6 +203,7 @@ def _read(folder: SessionFolder, segments: Sequence[Segment]) -> History:
         attempts[name] = max(attempts[name], onset.attempt)
     return History(
         completed,
+        frozenset(skipped),
         attempts,
         max((onset.seq + 1 for onset in onsets), default=0),
         trained,

@@ -7,9 +7,11 @@ UTC for people, and holds one message; times inside messages are seconds on the 
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
+from phosphene.continuity import Fault
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
 from phosphene.messages import (
@@ -31,6 +33,8 @@ from phosphene.states import State
 
 BlockKey = tuple[str, int, int, int]
 """One attempt at a block: (phase, run, block, attempt)."""
+SetAside = Literal["aborted", "excluded"]
+"""Why an attempt does not count."""
 APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -59,8 +63,22 @@ class Noted(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
+class Excluded(msgspec.Struct, frozen=True, tag=True):
+    """An attempt at a block that does not count, although it may be complete."""
+
+    phase: str
+    run: int
+    block: int
+    attempt: int
+    reason: str
+    again: bool
+    """Whether the block is to be shown again."""
+
+
 Entry = (
     StateChanged
+    | Excluded
+    | Fault
     | Resumed
     | Noted
     | SegmentOpen
@@ -133,17 +151,23 @@ def read_journal(path: Path) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def aborted_blocks(path: Path) -> frozenset[BlockKey]:
-    """Return every attempt at a block that began and was not completed."""
+def set_aside(path: Path) -> dict[BlockKey, SetAside]:
+    """Return every attempt at a block that does not count: broken off, or excluded."""
     begun: set[BlockKey] = set()
     completed: set[BlockKey] = set()
+    excluded: set[BlockKey] = set()
     for line in read_journal(path):
         match line.entry:
             case BlockStarted() as block:
-                begun.add(_key(block))
+                begun.add(block_key(block))
             case BlockDone(aborted=aborted) as block:
-                (begun if aborted else completed).add(_key(block))
-    return frozenset(begun - completed)
+                (begun if aborted else completed).add(block_key(block))
+            case Excluded() as block:
+                excluded.add(block_key(block))
+            case _:
+                pass
+    why: dict[BlockKey, SetAside] = dict.fromkeys(excluded, "excluded")
+    return why | dict.fromkeys(begun - completed, "aborted")
 
 
 def notes_within(path: Path, segment: Path) -> tuple[Noted, ...]:
@@ -162,7 +186,8 @@ def notes_within(path: Path, segment: Path) -> tuple[Noted, ...]:
     return tuple(found)
 
 
-def _key(block: BlockStarted | BlockDone) -> BlockKey:
+def block_key(block: BlockStarted | BlockDone | Excluded) -> BlockKey:
+    """Return which attempt at a block is meant."""
     return (block.phase, block.run, block.block, block.attempt)
 
 
@@ -170,3 +195,11 @@ def whole_lines(path: Path) -> bytes:
     """Return what a file of lines holds, without a last line that a crash cut off."""
     text = path.read_bytes()
     return text[: text.rfind(b"\n") + 1]
+
+
+def one_line(text: str, otherwise: str) -> str:
+    """Return a text in one line, as every table needs it; ``PhospheneError`` if it is empty."""
+    line = " ".join(text.split())
+    if not line:
+        raise PhospheneError(otherwise)
+    return line

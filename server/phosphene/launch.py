@@ -13,6 +13,7 @@ from phosphene.door import Door
 from phosphene.errors import PhospheneError
 from phosphene.history import settle
 from phosphene.journal import Journal, Resumed
+from phosphene.lab import lab_file, read_lab, write_lab
 from phosphene.loop import VirtualLoop
 from phosphene.messages import Message, Start, Status, Stop
 from phosphene.plan import Plan, make_plan
@@ -82,7 +83,7 @@ def open_session(
 
 
 def _go_on(plan: Plan, folder: SessionFolder, journal: Journal, clock: Clock) -> Plan:
-    plan = replace(plan, history=settle(folder, journal, plan.blocks))
+    plan = replace(plan, history=settle(folder, journal, plan.blocks, plan.recording))
     if plan.is_done:
         raise PhospheneError(f"{folder.path} is complete: nothing of it is left to be done")
     journal.append(Resumed(len(plan.history.completed), plan.history.next_seq))
@@ -93,6 +94,7 @@ def _go_on(plan: Plan, folder: SessionFolder, journal: Journal, clock: Clock) ->
 
 def _file_settings(settings: Settings, folder: SessionFolder) -> None:
     write_resolved(settings, folder.settings_file)
+    write_lab(read_lab(lab_file()), folder.lab_file)
     if settings.bundle is not None:  # Which may be gone when somebody asks whose it was.
         copyfile(settings.bundle / CARD, folder.path / CARD)
 

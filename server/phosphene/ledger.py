@@ -32,13 +32,15 @@ class Ledger:
         """Take note of the block that comes next."""
         self.phase, self.run, self.block = phase, block.run, block.block
 
-    def end(self, block: Block, done: BlockDone) -> None:
+    def end(self, done: BlockDone) -> None:
         """Take note of an attempt at a block."""
         self.next_seq = done.next_seq
         self._trials_shown += done.n_trials
-        if not done.aborted:
-            self._blocks_done += 1
-            self.seconds_left -= block_seconds(block)
+
+    def count(self, block: Block, *, done: bool) -> None:
+        """Take note that a block is settled, or that it is to be shown after all."""
+        self._blocks_done += 1 if done else -1
+        self.seconds_left += block_seconds(block) * (-1 if done else 1)
 
     def file(self, segment: SegmentClosed) -> None:
         """Take note of a complete file."""

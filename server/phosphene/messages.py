@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from phosphene.continuity import Fault
 from phosphene.events import Block, Onset
 from phosphene.signals import SignalSpec
 from phosphene.states import State
@@ -72,6 +73,20 @@ class Note(_Message, frozen=True):
     """Write into the data, at this moment, what the operator saw."""
 
     text: str
+
+
+class Redo(_Message, frozen=True):
+    """Let a run of the phase that is being recorded not count, and record it again."""
+
+    run: int
+    reason: str
+
+
+class Exclude(_Message, frozen=True):
+    """Let a run of the phase that is being recorded not count; what is left of it is not shown."""
+
+    run: int
+    reason: str
 
 
 class GetStatus(_Message, frozen=True):
@@ -140,6 +155,8 @@ class Ready(_Message, frozen=True):
     role: str
     spec: SignalSpec | None = None
     """From acquisition: what the source delivers."""
+    beside: tuple[SignalSpec, ...] = ()
+    """From acquisition: what it delivers beside the EEG."""
     refresh_rate: float = 0.0
     """From the presenter: in Hz."""
     endpoints: dict[str, str] = {}
@@ -168,6 +185,8 @@ class Channels(_Message, frozen=True):
     """Seconds on the LSL clock of the newest sample."""
     bad: dict[str, str]
     """What is wrong, by name of the channel; the others are well."""
+    impedances: dict[str, float] = {}
+    """In ohms, by electrode, where the amplifier measures them."""
 
 
 class Progress(_Message, frozen=True):
@@ -208,6 +227,8 @@ class SegmentClosed(_Message, frozen=True):
     path: str
     n_samples: int
     n_markers: int
+    rate: float = 0.0
+    """Measured, in Hz; 0 if the recording is too short for that."""
 
 
 class Recording(_Message, frozen=True):
@@ -218,6 +239,17 @@ class Recording(_Message, frozen=True):
     n_bytes: int
     last_sample: float
     """Seconds on the LSL clock of the newest sample; the signal is alive while this moves."""
+    rate: float = 0.0
+    """Measured, in Hz; 0 before that is possible."""
+
+
+class Silence(_Message, frozen=True):
+    """From acquisition: samples have ceased to come."""
+
+    since: float
+    """Seconds on the LSL clock when the newest one came, whatever its stamp."""
+    n_samples: int
+    """On disk: the silence is over when there are more."""
 
 
 class RunBlock(_Message, frozen=True):
@@ -260,6 +292,10 @@ class BlockDone(_Message, frozen=True):
     next_seq: int
     late_frames: int
     aborted: bool
+    gap: float = 0.0
+    """Seconds of the longest break of its signal."""
+    lost: float = 0.0
+    """Share of its images whose EEG cannot be used."""
 
 
 # Between presenter and acquisition (onsets also go on to the decoders, behind the samples).
@@ -277,6 +313,9 @@ class Missing(_Message, frozen=True):
 
     seqs: tuple[int, ...]
     first_seq: int
+    gap: float = 0.0
+    lost: float = 0.0
+    """What was lost of the block's signal: see ``BlockDone``."""
 
 
 # From acquisition to decoders.
@@ -560,6 +599,8 @@ class Exported(_Message, frozen=True):
     """The BIDS run is written."""
 
     path: str
+    remarks: tuple[str, ...] = ()
+    """What somebody should look at: triggers that are missing, light that is late."""
 
 
 class WriteReport(_Message, frozen=True):
@@ -574,7 +615,8 @@ class Reported(_Message, frozen=True):
     path: str
 
 
-Command = Start | Pause | Resume | Stop | Note | GetStatus | GetPool | RejectPicture
+Order = Start | Pause | Resume | Stop | Note | Redo | Exclude
+Command = Order | GetStatus | GetPool | RejectPicture
 
 Message = (
     Command
@@ -588,6 +630,8 @@ Message = (
     | Failed
     | Progress
     | Channels
+    | Fault
+    | Silence
     | Quit
     | OpenSegment
     | SegmentOpen

@@ -12,6 +12,7 @@ from phosphene.events import Block, Trial
 from phosphene.history import History
 from phosphene.interfaces import Context, Uses
 from phosphene.messages import Phase, shadow_role
+from phosphene.recording import RecordingSettings
 from phosphene.settings import PhaseName, Settings
 
 
@@ -41,6 +42,8 @@ class Plan:
     """Roles of the decoders that run beside the driver."""
     feedback: FeedbackPlan | None = None
     """How decodings become pictures, if they do."""
+    recording: RecordingSettings = field(default_factory=RecordingSettings)
+    """How much of a block's signal may be lost."""
     history: History = field(default_factory=History)
     """What of it was done before an interruption."""
 
@@ -53,7 +56,8 @@ class Plan:
         """Whether nothing is left to be shown, to be learnt, or to be filed."""
         shown = not any(map(self.left, self.blocks))
         learnt = "train" not in self.protocol or self.history.trained is not None
-        return shown and learnt and self.history.finished
+        filed = self.history.finished and not self.history.unfiled
+        return shown and learnt and filed
 
     @property
     def n_blocks(self) -> int:
@@ -98,7 +102,9 @@ def make_plan(settings: Settings, context: Context) -> Plan:
         tasks[phase] = "".join(filter(str.isalnum, paradigm.name))
     shadows = tuple(shadow_role(n + 1) for n in range(len(settings.shadows)))
     feedback = _feedback_plan(settings, context) if "feedback" in blocks else None
-    return Plan(settings.protocol, blocks, tasks, settings.bundle, shadows, feedback)
+    return Plan(
+        settings.protocol, blocks, tasks, settings.bundle, shadows, feedback, settings.recording
+    )
 
 
 def _feedback_plan(settings: Settings, context: Context) -> FeedbackPlan:

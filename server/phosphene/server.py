@@ -187,6 +187,8 @@ class Server:
                 self._welcome(role, identity)
             case Failed(role=role, text=text):
                 self._spoken[role] = text
+                if role in BACKGROUND:  # It ends; what comes now is for the next process.
+                    self._identities.pop(role, None)
                 if role not in WORKERS:  # These are told about once they can be started again.
                     self._tell(message)
             case Alive():
@@ -282,6 +284,8 @@ class Server:
         if role not in (*BACKGROUND, *WORKERS):
             self._dead.add(role)
         spoken = self._spoken.pop(role, "")
+        if self._waiting.get(role) and role not in self._dead:
+            self._start(role)
         if role in WORKERS or not spoken:  # Where the log of one who said why is adds nothing.
             self._lost(role, spoken or child.epitaph)
 

@@ -1,50 +1,45 @@
 """A session: the script that takes one subject through the protocol."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from phosphene import guard
 from phosphene.dataset.study import SessionFolder
 from phosphene.desk import WORKERS, EndedEarlyError, Script
 from phosphene.errors import PhospheneError
 from phosphene.events import Block
-from phosphene.feedback_desk import WARM_UP, FeedbackDesk
+from phosphene.feedback_desk import WARM_UP
 from phosphene.journal import Journal
 from phosphene.messages import (
     AbortBlock,
     BlockDone,
-    CloseSegment,
-    Export,
     Follow,
     Interrupt,
-    OpenSegment,
     Phase,
     Prepare,
     Progress,
     Quit,
     Ready,
     Reported,
-    RunBlock,
-    SegmentClosed,
     Train,
     Trained,
     WriteReport,
 )
-from phosphene.plan import Plan, runs_of
+from phosphene.plan import Plan
+from phosphene.recording import check_channels
+from phosphene.runs import CLOSE_TIME, Runs
 from phosphene.signals import SignalSpec
 from phosphene.states import Event, State
 
 START_TIME = 60.0
 """Seconds that amplifier and screen may take to be found and checked."""
-CLOSE_TIME = 10.0
 KEEP_TIME = 30.0
 """Seconds in which the trainer must file the best decoder so far."""
 SHADOW_TIME = 30.0
 """Seconds that shadows get when the driver is ready; who is later misses a run."""
-PREPARATION = 1.0
-"""Seconds before its cue at which a block is ordered: its images are decoded in them."""
 
 
-class Session(FeedbackDesk):
+class Session(Runs):
     """One session of one subject."""
 
     def __init__(
@@ -56,9 +51,8 @@ class Session(FeedbackDesk):
         now: float = 0.0,
     ) -> None:
         self._check_signal = check_signal
-        self._clear_at = 0.0
-        self._segment = ""
-        """Path of the recording that is open."""
+        self._beside: tuple[SignalSpec, ...] = ()
+        """Streams that are recorded beside the EEG."""
         self._training = self._assessing = False
         super().__init__(plan, folder, journal, now)
 
@@ -97,27 +91,15 @@ class Session(FeedbackDesk):
             ready = yield from self._expect(Ready, within, f"ready: {', '.join(waiting)}")
             waiting.discard(ready.role)
             if ready.spec:
-                self._spec = ready.spec
+                self._spec, self._beside = ready.spec, ready.beside
+        check_channels((self._spec, *self._beside), self._plan.recording)
         self._check_signal(self._spec)
+        left = self._ledger.seconds_left
+        if problem := guard.disk_problem(self._folder.path, self._spec, left):
+            raise PhospheneError(problem)
         if self._bundle:
             yield from self._load_decoder()
         self._move(Event.CHECKED)
-
-    def _present(self, phase: Phase) -> Script[None]:
-        """Show the runs of a phase, each recorded into a file of its own."""
-        left = self._plan.left(phase)
-        if left:
-            self._clear_at = self._now + PREPARATION + left[0].cue
-        for run, blocks in runs_of(left):
-            yield from self._open_segment(phase, run)
-            for block in blocks:
-                self._ledger.begin(phase, block)
-                yield from self._show(phase, block)
-            # The last pause belongs to the recording.
-            yield from self._until(self._clear_at)
-            yield from self._close_segment()
-            if phase == "feedback":
-                yield from self._learn_from(run)
 
     def _feedback(self) -> Script[None]:
         """Find out what feedback may claim, get its pictures ready, and give it."""
@@ -135,95 +117,13 @@ class Session(FeedbackDesk):
         yield from self._hold()
         yield from self._present("feedback")
 
-    def _learn_from(self, run: int) -> Script[None]:
+    def _after_run(self, phase: Phase, run: int) -> Script[None]:
         feedback = self._plan.feedback
-        last = self._plan.blocks["feedback"][-1].run
-        if feedback and feedback.settings.retrain == "between-runs" and run < last:
+        wanted = feedback is not None and feedback.settings.retrain == "between-runs"
+        if phase == "feedback" and wanted and run < self._plan.blocks[phase][-1].run:
             self._assessing = True
             yield from self._retrain(run)
             self._assessing = False
-
-    def _show(self, phase: Phase, block: Block) -> Script[None]:
-        """Show a block until it was shown whole; an interrupted attempt is kept and marked."""
-        attempt = self._plan.history.attempt(phase, block)
-        while True:
-            yield from self._hold()
-            if phase == "feedback":
-                yield from self._wait_for_workers()
-            yield from self._until(self._clear_at - block.cue - PREPARATION)
-            yield from self._guard()
-            if self._pausing:
-                continue
-            not_before = max(self._clear_at, self._now + block.cue)
-            if phase == "feedback" and self._conductor:
-                self._conductor.begin(block, attempt, self._arms[block.block])
-            order = RunBlock(phase, block, attempt, not_before, self._ledger.next_seq)
-            self._send("presenter", order)
-            self._block = block
-            done = yield from self._expect(BlockDone)
-            self._block_ended(done, block)
-            if not done.aborted:
-                if phase == "feedback" and self._conductor:
-                    self._conductor.end()
-                return
-            attempt += done.n_trials > 0
-
-    def _block_ended(self, done: BlockDone, block: Block) -> None:
-        self._block = None
-        self._clear_at = done.end + block.pause
-        self._ledger.end(block, done)
-        if self._state is State.RUNNING:
-            self._move(Event.BLOCK_DONE)
-
-    def _hold(self) -> Script[None]:
-        """Wait while the operator has paused."""
-        if self._pausing:
-            self._move(Event.PAUSE)
-            yield from self._expect_state(State.RESTING)
-            self._clear_at = max(self._clear_at, self._now + PREPARATION)
-
-    def _guard(self) -> Script[None]:
-        """Pause, and say why, unless the EEG arrives and is on disk."""
-        before = self._ledger.recording
-        while self._ledger.recording is before:
-            yield
-        problem = guard.signal_problem(self._ledger.recording, before, self._now)
-        if not problem:
-            problem = guard.disk_problem(self._folder.path, self._spec, self._ledger.seconds_left)
-        if problem:
-            self._pause(problem)
-
-    def _open_segment(self, phase: Phase, run: int) -> Script[None]:
-        self._segment = str(self._folder.new_segment(phase, self._plan.tasks[phase], run))
-        self._send("acquisition", OpenSegment(phase, run, self._segment))
-        while not (yield from self._grows(CLOSE_TIME)):
-            self._pause("no EEG arrives; check the amplifier and its stream")
-            yield from self._hold()
-
-    def _grows(self, within: float) -> Script[bool]:
-        """Wait for samples in the open recording; False if none come in time."""
-        deadline = self._now + within
-        while not (self._ledger.recording and self._ledger.recording.n_samples):
-            if self._now > deadline:
-                return False
-            yield
-        return True
-
-    def _close_segment(self) -> Script[None]:
-        if "acquisition" in self._lost:
-            return
-        self._send("acquisition", CloseSegment())
-        closed = yield from self._expect(SegmentClosed, CLOSE_TIME, "the recording to be closed")
-        self._ledger.file(closed)
-        self._file_segment()
-
-    def _file_segment(self) -> None:
-        self._export(self._segment)
-        self._segment = ""
-
-    def _export(self, path: str) -> None:
-        self._exports += 1
-        self._send("exporter", Export(path))
 
     def _train(self) -> Script[None]:
         self._move(Event.TRAIN)
@@ -267,11 +167,10 @@ class Session(FeedbackDesk):
                 yield from self._close_segment()
         except PhospheneError as error:
             self.fail(str(error))
-        if self._segment:
+        if self._segment and Path(self._segment).exists():
             # Nobody could close it; it is whole up to its last chunk.
-            self._file_segment()
-        while self._exports:
-            yield
+            self._export(self._segment)
+        yield from self._file_rest()
         if "report" in self._plan.protocol and self._ledger.recorded:
             yield from self._report()
 

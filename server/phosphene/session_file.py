@@ -75,7 +75,7 @@ def defaults() -> Sections:
     cache = Path(environ.get("XDG_CACHE_HOME") or "~/.cache") / "phosphene"
     values: dict[str, object] = dict.fromkeys(OPTIONAL)
     values |= {"decoder": "power-lr", "shadows": [], "screen": {}, "clock": "real", "seed": 0}
-    values |= {"other_subject": False, "closed_loop": {}}
+    values |= {"other_subject": False, "closed_loop": {}, "recording": {}}
     values |= {"output": "phosphene-data", "cache": str(cache)}
     sections = {name: Section(name, each, "default", Path.cwd()) for name, each in values.items()}
     return sections | preprocessing("paper")

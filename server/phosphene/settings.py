@@ -30,6 +30,7 @@ from phosphene.processing import (
     read_shadows,
     read_stream,
 )
+from phosphene.recording import RecordingSettings
 from phosphene.registry import Registry
 from phosphene.session_file import (
     FORMAT,
@@ -76,6 +77,9 @@ class ScreenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fullscreen: bool = True
     image_size: Annotated[float, Meta(gt=0, le=1)] = 0.6
     """Height of an image as a fraction of the screen's height."""
+    patch: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    """Side of a patch in the lower left corner that flashes for 0.1 s with each onset, for a
+    photodiode, as a fraction of the screen's height; 0 for none."""
     lag: Annotated[float, Meta(ge=0)] = 0.0
     """Measured seconds from flip to light; 0 says that onsets are flip times, not light."""
 
@@ -107,6 +111,7 @@ class Settings(msgspec.Struct, frozen=True):
     other_subject: bool
     """Whether the bundle may be one that was trained on another subject."""
     screen: ScreenSettings
+    recording: RecordingSettings
     clock: Literal["real", "virtual"]
     output: Path
     """The study's BIDS dataset."""
@@ -224,7 +229,7 @@ def read_resolved(path: Path, registry: Registry) -> Settings:
     return _settings(sections, registry, path)
 
 
-ADDED = ("shadows", "other_subject", "worker", "closed_loop")
+ADDED = ("shadows", "other_subject", "worker", "closed_loop", "recording")
 """Sections that files of early sessions lack; without them everything was as by default."""
 
 

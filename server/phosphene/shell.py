@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import zmq
+from msgspec import structs
 
 from phosphene.bus import Bus, Keyring, receive, send
 from phosphene.clock import RealClock
@@ -30,7 +31,7 @@ from phosphene.roles.once import remember_interrupt
 
 HEARTBEAT = 0.5
 ORPHANED = 5.0
-"""Seconds of silence after which the server counts as dead."""
+"""Seconds of silence after which it is looked whether the server is dead, or only busy."""
 SHADOW_NICENESS = 10
 """A shadow never takes the time of the driver or the recorder."""
 MEETING = 20
@@ -57,6 +58,7 @@ class Shell:
             "server": (self._control, None)
         }
         self._endpoints: dict[str, str] = {}
+        self._server = connection.pid
         self._heard = time.monotonic()
         self._next_heartbeat = 0.0
         self._asked_to_quit = False
@@ -86,7 +88,9 @@ class Shell:
             self._wait()
             messages = self._messages()
             # Judged when all that came has been read: a long task makes nobody an orphan.
-            orphaned = time.monotonic() - self._heard > ORPHANED
+            silent = time.monotonic() - self._heard > ORPHANED
+            # The server is our parent: whoever has another one has lost it.
+            orphaned = silent and os.getppid() != self._server
             for message in messages:
                 self._dispatch(role.handle(message))
             self._dispatch(role.poll(clock.now()))
@@ -136,7 +140,7 @@ class Shell:
     def _dispatch(self, outgoing: Outgoing) -> None:
         for recipient, message in outgoing:
             if isinstance(message, Ready) and self._endpoints:
-                message = Ready(message.role, message.spec, endpoints=self._endpoints)  # noqa: PLW2901
+                message = structs.replace(message, endpoints=self._endpoints)  # noqa: PLW2901
             socket, identity = self._routes[recipient]
             send(socket, message, identity)
 

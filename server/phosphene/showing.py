@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from phosphene.events import EventKind, Onset
-from phosphene.messages import BlockDone, BlockStarted, PictureMade, RunBlock, ShowPicture
+from phosphene.messages import BlockDone, BlockStarted, Missing, PictureMade, RunBlock, ShowPicture
 from phosphene.screen import Black, Fixation, ImageScene, PictureScene, Scene
 from phosphene.stimulus import StimulusSet
 from phosphene.timeline import Step
@@ -105,8 +105,8 @@ class Showing:
         run = self.run
         return BlockStarted(run.phase, run.block.run, run.block.block, run.attempt, onset.time)
 
-    def done(self) -> BlockDone:
-        """Return the account of the block, once it has ended."""
+    def done(self, confirmed: Missing) -> BlockDone:
+        """Return the account of the block, once it has ended and acquisition lacks nothing."""
         run = self.run
         n_trials = len({onset.trial for onset in self.onsets if onset.event == "stimulus"})
         return BlockDone(
@@ -119,6 +119,8 @@ class Showing:
             next_seq=self.next_seq,
             late_frames=self._late_total,
             aborted=n_trials < len(run.block.trials),
+            gap=confirmed.gap,
+            lost=confirmed.lost,
         )
 
     def _wait(self, due: float) -> None:

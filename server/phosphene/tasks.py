@@ -11,7 +11,7 @@ from msgspec import structs
 from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
 from phosphene.interfaces import Context
-from phosphene.journal import aborted_blocks, notes_within
+from phosphene.journal import notes_within, set_aside
 from phosphene.messages import (
     Assess,
     Export,
@@ -63,7 +63,7 @@ def fit(settings: Settings, context: Context, session: str, shadow: str = "") ->
         settings,
         context,
         bundle,
-        aborted_blocks(folder.journal_file),
+        set_aside(folder.journal_file),
     )
     return Trained(str(bundle), sha256)
 
@@ -100,6 +100,9 @@ def retrain(
 def export(settings: Settings, folder: SessionFolder, message: Export) -> Exported:
     """Make a BIDS run of one recorded segment."""
     from phosphene.dataset.bids import RunInfo, export_segment
+    from phosphene.dataset.onset_evidence import onset_evidence
+    from phosphene.dataset.xdf_reader import read_segment
+    from phosphene.lab import read_lab
 
     screen = settings.screen
     info = RunInfo(
@@ -107,10 +110,14 @@ def export(settings: Settings, folder: SessionFolder, message: Export) -> Export
         refresh_rate=screen.refresh_rate,
         resolution=screen.size,
         screen_lag=screen.lag,
+        recording=settings.recording,
+        lab=read_lab(folder.lab_file),
     )
     journal, segment = folder.journal_file, Path(message.path)
-    aborted, notes = aborted_blocks(journal), notes_within(journal, segment)
-    return Exported(str(export_segment(folder, segment, info, aborted, notes)))
+    aborted, notes = set_aside(journal), notes_within(journal, segment)
+    made = export_segment(folder, segment, info, aborted, notes)
+    evidence = onset_evidence(read_segment(segment), screen.lag, settings.recording)
+    return Exported(str(made), evidence.remarks)
 
 
 def report(registry: Registry, context: Context, message: WriteReport) -> Reported:

@@ -23,7 +23,7 @@ from phosphene.dataset.study import SessionFolder
 from phosphene.dataset.xdf_reader import read_segment
 from phosphene.events import Block, Onset, Trial
 from phosphene.feedback_table import FeedbackTrial, read_trials
-from phosphene.journal import Journal, aborted_blocks, read_journal
+from phosphene.journal import Journal, read_journal, set_aside
 from phosphene.loop import VirtualLoop
 from phosphene.messages import (
     Assess,
@@ -299,7 +299,7 @@ class Stage:
 
     def trials(self, *, sealed: bool = False) -> tuple[FeedbackTrial, ...]:
         file = self.folder.sealed_feedback_file if sealed else self.folder.feedback_file
-        return read_trials(file, aborted_blocks(self.folder.journal_file))
+        return read_trials(file, set_aside(self.folder.journal_file))
 
     def onsets(self, event: str = "picture") -> list[Onset]:
         found = [o for path in self.folder.segments() for o in read_segment(path).onsets]

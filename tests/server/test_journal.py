@@ -9,15 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phosphene import Onset, PhospheneError
+from phosphene.continuity import Fault
 from phosphene.journal import (
     Entry,
+    Excluded,
     Journal,
     Noted,
     Resumed,
     StateChanged,
-    aborted_blocks,
     notes_within,
     read_journal,
+    set_aside,
 )
 from phosphene.messages import (
     BlockDone,
@@ -49,6 +51,8 @@ ENTRIES: list[Entry] = [
     Failed("exporter", "the disk is full"),
     Resumed(3, 150),
     Noted(4.5, "coughs"),
+    Excluded("record", 1, 2, 1, "the EEG stopped", again=True),
+    Fault("gap", 12.5, 15.5, 3125),
 ]
 
 
@@ -144,9 +148,13 @@ def test_an_attempt_counts_only_if_it_was_completed(tmp_path: Path) -> None:
         started(1, 2),
         done(1, 2, False),
         started(2, 1),
+        started(3, 1),
+        done(3, 1, False),
+        Excluded("record", 1, 3, 1, "the EEG stopped", again=True),
     ]
     write(tmp_path / "journal.jsonl", entries)
-    assert aborted_blocks(tmp_path / "journal.jsonl") == {
-        ("record", 1, 1, 1),
-        ("record", 1, 2, 1),
+    assert set_aside(tmp_path / "journal.jsonl") == {
+        ("record", 1, 1, 1): "aborted",
+        ("record", 1, 2, 1): "aborted",
+        ("record", 1, 3, 1): "excluded",
     }

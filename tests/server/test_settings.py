@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from phosphene.closed_loop import ClosedLoopSettings
 from phosphene.errors import SettingsError
+from phosphene.recording import RecordingSettings
 from phosphene.registry import Registry, load_registry
 from phosphene.session_file import PRESETS, presets
 from phosphene.settings import (
@@ -277,7 +278,7 @@ def test_every_key_is_documented() -> None:
     headings = re.findall(r"^### `(.*)`$", PAGE, flags=re.MULTILINE)
     assert set(headings) == {"format", "extends", "preprocessing", *fields(Settings)}
     rows = set(re.findall(r"^\| `(.*?)` \|", PAGE, flags=re.MULTILINE))
-    structs = (EpochSettings, ScreenSettings, ClosedLoopSettings)
+    structs = (EpochSettings, ScreenSettings, ClosedLoopSettings, RecordingSettings)
     assert set().union(*map(fields, structs), presets()) == rows
 
 

@@ -47,12 +47,15 @@ def test_a_session_is_started_paused_resumed_and_stopped_from_another_terminal(
     wait_for("running")
     phosphene("note", "coughs\ttwice")
     assert "a note needs at least a word" in phosphene("note", " ", status=1)
+    assert "no run 99" in phosphene("redo", "99", "--reason", "x", status=1)
+    phosphene("redo", "1", "--reason", "the cap slipped")
     phosphene("stop", "--reason", "the subject wants to go home")
     code, printed = server.wait()
     assert code == 0, printed
     folder = printed.split("finished: ")[1].splitlines()[0]
     journal = (Path(folder) / "journal.jsonl").read_text()
     assert "the subject wants to go home" in journal
+    assert '"reason":"the cap slipped","again":true' in journal
     events = "".join(path.read_text() for path in Path(folder).parents[2].rglob("*_events.tsv"))
     [note] = [line.split("\t") for line in events.splitlines() if "\tnote\t" in line]
     assert "coughs twice" in note

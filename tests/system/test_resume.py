@@ -17,7 +17,7 @@ from phosphene.client import Client
 from phosphene.dataset.study import SessionFolder
 from phosphene.dataset.xdf import read_segment
 from phosphene.feedback_table import read_trials
-from phosphene.journal import Resumed, aborted_blocks, read_journal
+from phosphene.journal import Resumed, read_journal, set_aside
 from phosphene.training import block_of
 
 pytestmark = pytest.mark.timeout(300)
@@ -77,7 +77,7 @@ def check_nothing_is_lost(place: Path, n_blocks: int) -> None:
     folder = folder_of(place)
     onsets = [onset for path in folder.segments() for onset in read_segment(path).onsets]
     assert [onset.seq for onset in onsets] == sorted({onset.seq for onset in onsets})
-    aborted = aborted_blocks(folder.journal_file)
+    aborted = set_aside(folder.journal_file)
     counted = [onset for onset in onsets if block_of(onset) not in aborted]
     assert Counter(onset.block for onset in counted) == dict.fromkeys(
         range(1, n_blocks + 1), CLASSES
@@ -177,7 +177,7 @@ def test_what_was_learnt_is_not_learnt_again(tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
     assert len(folder.bundles()) == 1
     assert folder.journal_file.read_bytes().count(b'"Trained"') == 1
-    trials = read_trials(table, aborted_blocks(folder.journal_file))
+    trials = read_trials(table, set_aside(folder.journal_file))
     assert Counter(trial.block for trial in trials) == dict.fromkeys(range(1, 13), 4)
     shown = [trial.picture for trial in read_trials(table) if trial.picture]
     assert shown
@@ -236,3 +236,21 @@ def test_a_screen_that_is_killed_ends_the_session_which_goes_on(tmp_path: Path) 
     status, output = finished("run", file, "--resume")
     assert status == 0, output
     check_nothing_is_lost(tmp_path, 4)
+
+
+def test_a_run_of_a_session_that_is_over_is_recorded_again(tmp_path: Path) -> None:
+    file = session_file(tmp_path, "virtual", 3)
+    assert finished("run", file)[0] == 0
+    folder = folder_of(tmp_path)
+    redo = [sys.executable, "-m", "phosphene", "redo", "2", "--session", str(folder.path)]
+    done = subprocess.run(
+        [*redo, "--reason", "the photodiode fell off"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "3 blocks of run 2 do not count any more" in done.stdout
+    assert {block for block, _ in filed(folder)} == {1, 2, 3}
+    again = subprocess.run([*redo, "--reason", "x"], capture_output=True, text=True, check=False)
+    assert (again.returncode, "no block of run 2" in again.stderr) == (1, True)
+    status, output = finished("run", file, "--resume")
+    assert status == 0, output
+    check_nothing_is_lost(tmp_path, 6)

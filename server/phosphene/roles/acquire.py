@@ -1,17 +1,25 @@
 """Acquisition: read, record, hand on. Nothing else runs here, so nothing else can stop it."""
 
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.channels import SECONDS, bad_channels, examine, told
+from phosphene.channels import SECONDS, bad_channels, examine, told, unplaced
 from phosphene.clock import Clock
+from phosphene.continuity import (
+    Continuity,
+    Fault,
+    as_one,
+    longest_break,
+    without_signal,
+)
 from phosphene.dataset.xdf import XdfWriter
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
-from phosphene.interfaces import Source
+from phosphene.interfaces import Source, SourceOfMany, SourceWithImpedances
 from phosphene.messages import (
     Channels,
     CloseSegment,
@@ -25,6 +33,7 @@ from phosphene.messages import (
     Samples,
     SegmentClosed,
     SegmentOpen,
+    Silence,
 )
 from phosphene.roles import Outgoing
 from phosphene.signals import Signal
@@ -33,6 +42,8 @@ READ_TIMEOUT = 0.01
 HEARTBEAT = 0.5
 PATIENCE = 5.0
 """Seconds in which a second of signal must have come before anything is recorded."""
+SILENT = 0.2
+"""Seconds without a sample after which that is told."""
 FORSAKEN = 30.0
 """Seconds without an onset after which a block is given up: its presenter is gone."""
 
@@ -42,15 +53,24 @@ class Acquisition:
 
     def __init__(self, source: Source, onsets: deque[Onset], clock: Clock) -> None:
         self._source = source
+        self._beside = source.beside if isinstance(source, SourceOfMany) else {}
         self._feed = onsets
         self._clock = clock
         self._segment: OpenSegment | None = None
         self._writer: XdfWriter | None = None
         self._announced = False
-        self._seqs: set[int] = set()
+        self._onsets: dict[int, Onset] = {}
+        """Of the open file, by number."""
+        self._pace = Continuity(source.spec)
+        """Since the start: who measures longer measures better."""
+        self._continuity = Continuity(source.spec)
+        """Of the open file."""
+        self._faults: list[Fault] = []
+        """Of the open file."""
+        self._silent = False
         self._in_block = False
         self._now = self._last_onset = 0.0
-        self._last_sample = float("-inf")
+        self._last_sample = self._heard = float("-inf")
         self._next_heartbeat = float("-inf")
         self._recent: list[NDArray[np.float32]] = []
         """Of the second that is not over."""
@@ -86,8 +106,13 @@ class Acquisition:
         signal = self._source.read(READ_TIMEOUT)
         if signal is not None:
             self._last_sample = float(signal.times[-1])
+            self._heard, self._silent = now, False
+            self._pace(signal)
             out += self._record(signal)
             out += self._watch(signal)
+        elif self._writer and not self._silent and now - self._heard > SILENT:
+            self._silent = True
+            out.append(("server", Silence(self._heard, self._writer.n_samples)))
         if self._check_until is not None and now > self._check_until:
             out += self._ready("")  # No run begins before samples arrive.
         if self._writer and now >= self._next_heartbeat:
@@ -104,12 +129,18 @@ class Acquisition:
         data = np.hstack(self._recent)
         self._recent.clear()
         if self._check_until is not None:
-            return self._ready(told(examine(data, spec)))
-        return [("server", Channels(self._last_sample, bad_channels(data, spec)))]
+            problems = (told(examine(data, spec)), unplaced(spec))
+            return self._ready("; ".join(filter(None, problems)))
+        return [("server", Channels(self._last_sample, bad_channels(data, spec), self._ohms()))]
+
+    def _ohms(self) -> dict[str, float]:
+        source = self._source
+        return dict(source.impedances()) if isinstance(source, SourceWithImpedances) else {}
 
     def _ready(self, problem: str) -> Outgoing:
         self._check_until = None
-        return [("server", Ready("acquisition", spec=self._source.spec, problem=problem))]
+        spec, beside = self._source.spec, tuple(self._beside.values())
+        return [("server", Ready("acquisition", spec=spec, beside=beside, problem=problem))]
 
     def close(self) -> None:
         """Finish the file and let go of the amplifier."""
@@ -120,9 +151,10 @@ class Acquisition:
         if self._writer:
             raise PhospheneError(f"cannot record {segment.path}: another file is still open")
         header = {"phase": segment.phase, "run": str(segment.run)}
-        self._writer = XdfWriter(Path(segment.path), self._source.spec, header)
+        self._writer = XdfWriter(Path(segment.path), self._source.spec, header, self._beside)
         self._segment, self._announced = segment, False
-        self._seqs.clear()
+        self._onsets.clear()
+        self._continuity, self._faults = Continuity(self._source.spec), []
         return []
 
     def _record(self, signal: Signal) -> Outgoing:
@@ -131,31 +163,63 @@ class Acquisition:
         received = self._clock.now()
         path, first = self._segment.path, self._writer.n_samples
         self._writer.write_signal(signal)
+        out: list[tuple[str, Message]] = [("server", fault) for fault in self._find_faults(signal)]
         samples = Samples(path, first, signal.data, signal.stamps, signal.offset, received)
-        if self._announced:
-            return [("decoders", samples)]
-        # Only now is it certain that the file grows.
-        self._announced = True
-        return [("server", SegmentOpen(path)), ("decoders", samples)]
+        if not self._announced:
+            # Only now is it certain that the file grows.
+            self._announced = True
+            out.append(("server", SegmentOpen(path)))
+        return [*out, ("decoders", samples)]
+
+    def _find_faults(self, signal: Signal) -> list[Fault]:
+        """Return the faults that begin in a chunk; keep all."""
+        new: list[Fault] = []
+        for fault in self._continuity(signal):
+            last = self._faults[-1] if self._faults else None
+            if last and (longer := as_one(last, fault, self._source.spec.sfreq)):
+                self._faults[-1] = longer
+            else:
+                self._faults.append(fault)
+                new.append(fault)
+        return new
 
     def _record_onset(self, onset: Onset) -> Outgoing:
-        if not self._writer or onset.seq in self._seqs:
+        if not self._writer or onset.seq in self._onsets:
             return []
         self._writer.write_marker(onset)
-        self._seqs.add(onset.seq)
+        self._onsets[onset.seq] = onset
         self._in_block, self._last_onset = True, self._now
         self._feed.append(onset)
         return [("decoders", onset)]
 
     def _reconcile(self, block: EndOfBlock) -> Outgoing:
-        missing = tuple(s for s in range(block.first_seq, block.next_seq) if s not in self._seqs)
-        if not missing and self._writer:
-            self._writer.sync()
-            self._in_block = False
-        return [("presenter", Missing(missing, block.first_seq))]
+        seqs = range(block.first_seq, block.next_seq)
+        missing = tuple(seq for seq in seqs if seq not in self._onsets)
+        if missing or not self._writer:
+            return [("presenter", Missing(missing, block.first_seq))]
+        self._writer.sync()
+        self._in_block = False
+        images = [self._onsets[s] for s in seqs if self._onsets[s].event == "stimulus"]
+        return [("presenter", self._account(images, block.first_seq))]
+
+    def _account(self, images: Sequence[Onset], first_seq: int) -> Missing:
+        """Return that nothing is missing, and how much of the signal is."""
+        if not images:
+            return Missing((), first_seq)
+        faults = self._faults
+        if self._silent:
+            faults = [*faults, Fault("gap", self._last_sample, self._now, 0)]
+        lost = len(without_signal(images, faults)) / len(images)
+        return Missing((), first_seq, longest_break(images, faults), lost)
 
     def _recording(self, writer: XdfWriter) -> Recording:
-        return Recording(writer.n_samples, writer.n_markers, writer.n_bytes, self._last_sample)
+        return Recording(
+            writer.n_samples,
+            writer.n_markers,
+            writer.n_bytes,
+            self._last_sample,
+            self._pace.rate,
+        )
 
     def _close_segment(self) -> Outgoing:
         if not (self._writer and self._segment):
@@ -165,6 +229,11 @@ class Acquisition:
         self._in_block = False
         writer.close()
         closed = SegmentClosed(
-            segment.phase, segment.run, segment.path, writer.n_samples, writer.n_markers
+            segment.phase,
+            segment.run,
+            segment.path,
+            writer.n_samples,
+            writer.n_markers,
+            self._continuity.rate,
         )
         return [("server", closed), ("decoders", closed)]

@@ -6,6 +6,7 @@ import numpy as np
 
 from phosphene.bundle import Bundle, load_bundle
 from phosphene.clock import Clock
+from phosphene.continuity import SETTLING
 from phosphene.epochs import Cut
 from phosphene.events import Onset
 from phosphene.interfaces import Context
@@ -24,10 +25,6 @@ from phosphene.pipeline import Pipeline
 from phosphene.registry import Registry
 from phosphene.roles import Outgoing
 from phosphene.signals import Epochs, Signal
-
-SETTLING = 1.4
-"""Seconds behind a gap in which nothing is decoded: the filters' impulse response falls below a
-millionth in them (reliability.md, section 3)."""
 
 
 class LiveDecoding:

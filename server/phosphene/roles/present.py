@@ -174,7 +174,7 @@ class Presenter:
             return [("acquisition", onset) for onset in showing.onsets if onset.seq in missing.seqs]
         self._showing = None
         self._forget(showing.pictures)
-        return [("server", showing.done())]
+        return [("server", showing.done(missing))]
 
     def _window_closed(self) -> Outgoing:
         self._failed, self._showing = True, None
