@@ -13,13 +13,23 @@ import PIL.Image
 
 from phosphene import PhospheneError
 from phosphene.clock import RealClock
-from phosphene.screen import Fixation, HeadlessScreen, ImageScene, PictureScene, Pixels, Scene
+from phosphene.screen import (
+    Black,
+    Fixation,
+    HeadlessScreen,
+    ImageScene,
+    PictureScene,
+    Pixels,
+    Scene,
+)
 from phosphene.settings import ScreenSettings
 from phosphene_paradigms._vsync import measure
 
 CROSS_SIZE = 0.03
 """Arms of the fixation cross as a fraction of the screen's height."""
 CROSS_GREY = 160
+FLASH = 0.1
+"""Seconds that the patch under the photodiode is white when an image or a picture appears."""
 
 
 class PsychoPyScreen:
@@ -41,6 +51,10 @@ class PsychoPyScreen:
         self._closed = False
         self._window.winHandle.push_handlers(on_key_press=self._pressed, on_close=self._leave)
         self._cross = self._upload(_cross(round(CROSS_SIZE * self._height)))
+        self._patch = self._upload(_white(round(settings.patch * self._height)))
+        self._shown: Scene = Black()
+        self._n_frames = 0
+        """That the scene has been on the screen."""
         self._images: dict[str, Any] = {}
         self._pictures: dict[str, Any] = {}
         self._metronome: HeadlessScreen | None = None
@@ -78,6 +92,7 @@ class PsychoPyScreen:
             case PictureScene():
                 texture = self._pictures[scene.id]
                 self._draw(texture, self._fit(texture.width, texture.height))
+        self._draw_patch(scene)
 
     def flip(self) -> float:
         """Return when the buffers were swapped, in seconds on the LSL clock."""
@@ -127,9 +142,20 @@ class PsychoPyScreen:
         # A rectangle is no larger than the image: its edge does not blend with what lies beyond.
         return data.get_texture(force_rectangle=True)
 
+    def _draw_patch(self, scene: Scene) -> None:
+        """Flash the lower left corner at the onset of what a photodiode is to see."""
+        self._n_frames = self._n_frames + 1 if scene == self._shown else 0
+        self._shown = scene
+        new = isinstance(scene, ImageScene | PictureScene)
+        if new and self._n_frames < FLASH * self.refresh_rate and self._patch.width > 1:
+            self._blit(self._patch, (0, 0), (self._patch.width, self._patch.height))
+
     def _draw(self, texture: Any, size: tuple[int, int]) -> None:  # noqa: ANN401
+        self._blit(texture, ((self._width - size[0]) // 2, (self._height - size[1]) // 2), size)
+
+    def _blit(self, texture: Any, at: tuple[int, int], size: tuple[int, int]) -> None:  # noqa: ANN401
         # PsychoPy leaves a projection from -1 to 1; whole pixels keep the image as it is.
-        left, bottom = (self._width - size[0]) // 2, (self._height - size[1]) // 2
+        left, bottom = at
         self._gl.glColor4f(1, 1, 1, 1)
         texture.blit(
             2 * left / self._width - 1,
@@ -155,6 +181,10 @@ def _cross(size: int) -> Pixels:
     cross[size - arm : size + arm + 1] = CROSS_GREY
     cross[:, size - arm : size + arm + 1] = CROSS_GREY
     return cross
+
+
+def _white(size: int) -> Pixels:
+    return np.full((max(1, size), max(1, size), 3), 255, np.uint8)
 
 
 def _import_psychopy(folder: Path) -> None:

@@ -27,6 +27,7 @@ ALLOWED: Mapping[str, tuple[float, float]] = {
     "muscle": (0, 120),
     "pops": (0, 120),
     "jitter": (0, 0.1),
+    "photodiode": (0, 0.2),
     "seed": (0, 2**63 - 1),
 }
 """Lowest and highest value by field."""
@@ -83,6 +84,10 @@ class SubjectSettings(SourceConfig, frozen=True):
     """Electrode pops a minute, over all electrodes."""
     jitter: float = 0.0
     """Seconds by which an image comes up to later than its onset says, evenly drawn by trial."""
+    photodiode: float | None = None
+    """Seconds from flip to light that a channel ``Photodiode`` sees; None for no such channel."""
+    trigger: bool = False
+    """Whether a channel ``Trigger`` shows each onset."""
     seed: int | None = None
     """Of this subject; the session's seed by default."""
 

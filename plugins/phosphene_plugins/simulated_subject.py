@@ -10,6 +10,7 @@ from phosphene_plugins.simulated_code import make_code
 from phosphene_plugins.simulated_eyes import Glances
 from phosphene_plugins.simulated_leadfield import Head, load_head
 from phosphene_plugins.simulated_modulation import Induced, Modulation, Suppression
+from phosphene_plugins.simulated_pulses import FLASH, TRIGGER, Pulses
 from phosphene_plugins.simulated_response import Evoked
 from phosphene_plugins.simulated_settings import SubjectSettings
 from phosphene_plugins.simulated_tape import Reactions, Tape
@@ -32,7 +33,11 @@ class SimulatedSubject:
         whole = load_head()
         head = (whole.with_eog() if settings.eog else whole).reduced(settings.channels)
         seed = context.seed if settings.seed is None else settings.seed
-        self.spec = SignalSpec(head.channels, head.types, settings.sfreq, head.electrodes())
+        self._pulses = _pulses(settings, seed)
+        names, types = _other_channels(settings)
+        self.spec = SignalSpec(
+            (*head.channels, *names), (*head.types, *types), settings.sfreq, head.electrodes()
+        )
         reactions = _reactions(settings, head, context.stimuli, seed)
         activity = Activity(settings, head, seed)
         self._tape = Tape(activity, reactions, round(HISTORY * settings.sfreq))
@@ -55,7 +60,8 @@ class SimulatedSubject:
             return None
         start, self._next = self._next, end
         stamps = self._start + np.arange(start, end) / self.spec.sfreq
-        return Signal(self._tape.play(start, end), stamps)
+        played = np.vstack((self._tape.play(start, end), self._pulses.play(start, end)))
+        return Signal(played, stamps)
 
     def close(self) -> None:
         """Do nothing: there is no device."""
@@ -73,11 +79,31 @@ class SimulatedSubject:
             )
         late = np.random.default_rng((self._seed, 5, onset.seq)).uniform(0, self._jitter)
         self._tape.react(self._index(onset.time + late), onset)
+        self._pulses.react(self._index(onset.time), onset)
 
     def _index(self, time: float) -> int:
         """Return the first sample at or after ``time``."""
         # A stamp that was computed from its index must give that index again.
         return math.ceil((time - self._start) * self.spec.sfreq - 1e-4)
+
+
+def _other_channels(settings: SubjectSettings) -> tuple[list[str], list[str]]:
+    """Return names and types of the channels that are on no head."""
+    light = settings.photodiode is not None
+    names = ["Photodiode"] * light + ["Trigger"] * settings.trigger
+    return names, ["misc"] * light + ["stim"] * settings.trigger
+
+
+def _pulses(settings: SubjectSettings, seed: int) -> Pulses:
+    rows, noisy = [], []
+    if settings.photodiode is not None:
+        delay = round(settings.photodiode * settings.sfreq)
+        rows.append((delay, round(FLASH * settings.sfreq)))
+        noisy.append(True)
+    if settings.trigger:
+        rows.append((0, max(1, round(TRIGGER * settings.sfreq))))
+        noisy.append(False)
+    return Pulses(rows, noisy, seed)
 
 
 def _reactions(settings: SubjectSettings, head: Head, stimuli: StimulusSet, seed: int) -> Reactions:

@@ -52,7 +52,7 @@ def scenario(folder: Path) -> dict[str, Any]:
         PsychoPyScreen(ScreenSettings(), folder)
     except PhospheneError as error:
         unmeasurable = str(error)
-    screen = PsychoPyScreen(ScreenSettings(refresh_rate=RATE, fullscreen=True), folder)
+    screen = PsychoPyScreen(ScreenSettings(refresh_rate=RATE, fullscreen=True, patch=0.1), folder)
     presenter = Presenter(screen, stimuli(folder))
     trials = tuple(
         Trial(f"{name}.png", WNID, duration=0.2, gap=0.2, picture=0.2, rest=0.1) for name in COLOURS
@@ -93,12 +93,15 @@ def as_dict(onset: Onset) -> dict[str, Any]:
 
 
 def read_back() -> dict[str, Any]:
-    """Return the box that is not black, its colour below, and above on the left."""
+    """Return the box that is not black, its colour below, and above on the left; the patch's."""
     grab = PIL.ImageGrab.grab(xdisplay=os.environ["DISPLAY"]).convert("RGB")
+    patch = grab.getpixel((5, HEIGHT - 5))
+    grab.paste((0, 0, 0), (0, HEIGHT - HEIGHT // 10, HEIGHT // 10, HEIGHT))
     box = grab.getbbox() or (0, 0, 1, 1)
     corner = box[0] + 2, box[1] + 2
     below = (box[0] + box[2]) // 2, box[3] - 2
-    return {"box": box, "corner": grab.getpixel(corner), "colour": grab.getpixel(below)}
+    colours = {"corner": grab.getpixel(corner), "colour": grab.getpixel(below)}
+    return {"box": box, "patch": patch, **colours}
 
 
 def stimuli(folder: Path) -> StimulusSet:
@@ -198,6 +201,13 @@ def test_a_picture_that_came_is_shown_and_the_cross_where_none_did(
     for fallback in (pictures[0], pictures[2]):
         left, top, right, bottom = fallback["box"]
         assert 0 < right - left == bottom - top < HEIGHT / 10
+
+
+def test_a_patch_for_a_photodiode_flashes_with_what_appears(result: Any) -> None:
+    for onset in result["onsets"]:
+        crossed = onset["event"] == "picture" and not onset["wnid"]
+        assert onset["patch"] == ([0, 0, 0] if crossed else [255, 255, 255])
+    assert result["black"]["patch"] == [0, 0, 0]
 
 
 def test_the_screen_is_black_after_the_block(result: Any) -> None:

@@ -1,6 +1,7 @@
 """BIDS runs: the same samples and onsets as in the recording, in files that others accept."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Collection
@@ -19,7 +20,8 @@ from phosphene.dataset.bids import RunInfo, export_segment
 from phosphene.dataset.study import SessionFolder
 from phosphene.dataset.xdf import XdfWriter
 from phosphene.dataset.xdf_reader import read_segment
-from phosphene.journal import BlockKey, Noted
+from phosphene.journal import BlockKey, Noted, SetAside
+from phosphene.lab import Lab
 
 SFREQ = 250.0
 OFFSET = -12.5
@@ -39,10 +41,7 @@ SPEC = SignalSpec(
 )
 INFO = RunInfo(
     task_description="Look at images.",
-    power_line_freq=50.0,
-    reference="FCz",
-    ground="AFz",
-    placement="10-5",
+    lab=Lab(reference="FCz", ground="AFz", placement="10-5", power_line=50),
     screen_software=("PsychoPy", "2026.1.0"),
     refresh_rate=60.0,
     resolution=(1024, 768),
@@ -119,7 +118,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
         cut_off = record(folder)
         cut_off.write_bytes(cut_off.read_bytes()[:-500])
         for path in (cut_off, record(folder), record(folder, "feedback")):
-            aborted = {("record", 1, 3, 1)}
+            aborted: dict[BlockKey, SetAside] = {("record", 1, 3, 1): "aborted"}
             segments.append(path)
             runs.append(export_segment(folder, path, INFO, aborted))
         folder.settings_file.write_text("{}")
@@ -318,12 +317,12 @@ def test_an_export_may_be_repeated_and_leaves_nothing_behind(folder: SessionFold
     path = record(folder)
     export_segment(folder, path, INFO)
     before = {file.name: file.read_bytes() for file in (folder.bids / "eeg").iterdir()}
-    aborted: set[BlockKey] = {("record", 1, 3, 2)}
+    aborted: dict[BlockKey, SetAside] = {("record", 1, 3, 2): "excluded"}
     run = export_segment(folder, path, INFO, aborted)
     after = {file.name: file.read_bytes() for file in (folder.bids / "eeg").iterdir()}
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {run.name.replace("_eeg.vhdr", "_events.tsv")}
-    assert {row["status"] for row in events(run)[4:]} == {"aborted"}
+    assert {row["status"] for row in events(run)[4:]} == {"excluded"}
     assert list(folder.path.iterdir()) == [path]
 
 
@@ -378,3 +377,51 @@ def test_a_recording_of_another_session_is_refused(folder: SessionFolder) -> Non
     other = SessionFolder.create(folder.study_root, "02", "01")
     with pytest.raises(PhospheneError, match="is not a recording of"):
         export_segment(folder, record(other), INFO)
+
+
+def test_faults_of_the_signal_are_annotated_where_the_file_has_them(study: Study) -> None:
+    folder = SessionFolder.create(study.root, "02", "01")
+    path = folder.new_segment("record", "interleaved", 1)
+    writer = XdfWriter(path, SPEC)
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((SPEC.n_channels, 1000), np.float32) * np.float32(1e-5)
+    data[SPEC.types.index("eeg"), 700:720] = np.nan
+    stamps = 100 + np.arange(1000) / SFREQ
+    stamps[500:] += 0.3
+    for start in range(0, 1000, 10):
+        piece = slice(start, start + 10)
+        writer.write_signal(Signal(data[:, piece], stamps[piece], OFFSET))
+    writer.close()
+    run = export_segment(folder, path, INFO)
+    found = [(row["trial_type"], row["sample"], row["note"]) for row in events(run)]
+    assert found == [
+        ("BAD_gap", "499", f"a gap of {0.3 + 1 / SFREQ:.3f} s"),
+        ("BAD_nan", "700", "samples that are no numbers"),
+    ]
+    assert validate(study.root)["error"] == set()
+    marked = [str(each) for each in read(run).annotations.description]
+    assert marked == ["BAD_gap", "BAD_nan"]
+    shutil.rmtree(study.root / "sub-02")
+    shutil.rmtree(study.root / "sourcedata" / "sub-02")
+
+
+def test_streams_beside_the_eeg_are_channels_of_the_run(folder: SessionFolder) -> None:
+    other = SignalSpec(("AUX1",), ("misc",), 2 * SFREQ)
+    path = folder.new_segment("record", "interleaved", 1)
+    writer = XdfWriter(path, SPEC, {}, {"aux": other})
+    values = np.arange(2000, dtype=np.float32) * 1e-6
+    for start in range(0, 1000, 10):
+        stamps = 100 + np.arange(start, start + 10) / SFREQ
+        aux = slice(2 * start, 2 * start + 20)
+        beside = Signal(values[np.newaxis, aux], 6.9999 + np.arange(2000)[aux] / SFREQ / 2, 93.0)
+        eeg = np.zeros((SPEC.n_channels, 10), np.float32)
+        writer.write_signal(Signal(eeg, stamps, 0.0, {"aux": beside}))
+    writer.close()
+    recording = read_segment(path)
+    assert recording.beside == {"aux": other}
+    kept = list(recording.signals("aux"))
+    assert kept[0].offset == 93.0
+    np.testing.assert_array_equal(np.hstack([each.data for each in kept])[0], values)
+    run = mne.io.read_raw_brainvision(export_segment(folder, path, INFO), verbose="ERROR")
+    assert run.ch_names == [*SPEC.channels, "AUX1"]
+    np.testing.assert_allclose(run.get_data("AUX1")[0], values[::2], atol=1e-9)

@@ -6,9 +6,10 @@ half run and what people edited in the study (participants, README) is not touch
 
 import os
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 
 from phosphene.dataset import sidecars
 from phosphene.dataset.bids_events import EVENT_IDS, annotations
+from phosphene.dataset.onset_evidence import onset_evidence
 from phosphene.dataset.sidecars import RunInfo
 from phosphene.dataset.study import SegmentName, SessionFolder
 from phosphene.dataset.xdf_reader import Segment, read_segment
 from phosphene.errors import PhospheneError
-from phosphene.journal import BlockKey, Noted
+from phosphene.journal import BlockKey, Noted, SetAside
+from phosphene.signals import Signal
 
 if TYPE_CHECKING:
     import mne
@@ -35,21 +38,22 @@ def export_segment(
     folder: SessionFolder,
     segment: Path,
     info: RunInfo,
-    aborted: Collection[BlockKey] = frozenset(),
+    aborted: Mapping[BlockKey, SetAside] = MappingProxyType({}),
     notes: Sequence[Noted] = (),
 ) -> Path:
     """Write the BIDS run of a recording, in place of an earlier export of it.
 
-    Returns the ``.vhdr`` file. ``aborted`` holds the attempts that do not count. Raises
+    Returns the ``.vhdr`` file. ``aborted`` says of attempts that do not count why. Raises
     ``PhospheneError`` if the recording is unreadable, holds no samples or is not the session's.
     """
     recording = read_segment(segment)
     if not recording.n_samples:
         raise PhospheneError(f"{segment} holds no samples; there is nothing to export")
     with TemporaryDirectory(prefix=".export-", dir=folder.path) as staging:
+        evidence = onset_evidence(recording, info.screen_lag, info.recording)
         raw, times = _raw(recording, Path(staging))
-        raw.info["line_freq"] = info.power_line_freq
-        raw.set_annotations(annotations(recording, times, info.screen_lag, aborted, notes))
+        raw.info["line_freq"] = info.lab.power_line
+        raw.set_annotations(annotations(recording, times, evidence, aborted, notes))
         made = _write_run(raw, folder, segment, Path(staging, "bids"))
         source = (folder.path / segment.name).relative_to(folder.study_root)
         sidecars.complete(made, recording, info, source)
@@ -89,7 +93,8 @@ def _raw(recording: Segment, folder: Path) -> tuple["mne.io.BaseRaw", NDArray[np
 
     times = _write_brainvision(recording, folder)
     raw = mne.io.read_raw_brainvision(folder / f"{DRAFT}.vhdr", verbose="WARNING")
-    types = dict(zip(recording.spec.channels, recording.spec.types, strict=True))
+    specs = (recording.spec, *recording.beside.values())
+    types = {name: kind for s in specs for name, kind in zip(s.channels, s.types, strict=True)}
     # Types that MNE does not measure in volts keep the volts that the source declared.
     raw.set_channel_types(types, on_unit_change="ignore", verbose="WARNING")
     return raw, times
@@ -105,10 +110,12 @@ def _write_brainvision(recording: Segment, folder: Path) -> NDArray[np.float64]:
 
     signals = recording.signals()
     first = next(signals)
+    beside = [_Held(recording, name) for name in recording.beside]
+    channels = [name for each in beside for name in each.spec.channels]
     write_brainvision(
-        data=first.data,
+        data=_with(first, beside),
         sfreq=recording.spec.sfreq,
-        ch_names=recording.spec.channels,
+        ch_names=[*recording.spec.channels, *channels],
         fname_base=DRAFT,
         folder_out=folder,
         resolution=1.0,
@@ -116,9 +123,34 @@ def _write_brainvision(recording: Segment, folder: Path) -> NDArray[np.float64]:
     times = [first.times]
     with (folder / f"{DRAFT}.eeg").open("ab") as file:
         for signal in signals:
-            file.write((signal.data.T * np.float64(MICROVOLTS)).astype("<f4").tobytes())
+            data = _with(signal, beside)
+            file.write((data.T * np.float64(MICROVOLTS)).astype("<f4").tobytes())
             times.append(signal.times)
     return np.concatenate(times)
+
+
+class _Held:
+    """A stream beside the EEG at the EEG's times: at each its newest sample, before it the first.
+
+    BIDS has one rate for all channels of a run; the recording keeps both streams as they were.
+    """
+
+    def __init__(self, recording: Segment, name: str) -> None:
+        self.spec = recording.beside[name]
+        chunks = list(recording.signals(name))
+        self._times = np.concatenate([np.empty(0), *(chunk.times for chunk in chunks)])
+        empty = np.empty((self.spec.n_channels, 0), np.float32)
+        self._data = np.hstack([empty, *(chunk.data for chunk in chunks)])
+
+    def at(self, times: NDArray[np.float64]) -> NDArray[np.float32]:
+        if not len(self._times):
+            return np.zeros((self.spec.n_channels, len(times)), np.float32)
+        newest = np.searchsorted(self._times, times, side="right") - 1
+        return self._data[:, np.maximum(newest, 0)]
+
+
+def _with(signal: Signal, beside: Sequence[_Held]) -> NDArray[np.float32]:
+    return np.vstack([signal.data, *(each.at(signal.times) for each in beside)])
 
 
 def _publish(made: Path, place: Path) -> Path:

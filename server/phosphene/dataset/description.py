@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -78,13 +79,27 @@ def describe_study(root: Path) -> None:
         _write_new(root / "README.md", README.format(name=name))
 
 
-def add_participant(root: Path, subject: str) -> None:
-    """Add a subject's line unless there is one; nothing but the id is known here."""
+def add_participant(root: Path, subject: str, said: Mapping[str, str] = {}) -> None:
+    """Add a subject's line unless there is one; in it, put what is ``said`` of the columns."""
     file, header, rows = _participants(root)
-    participant = f"sub-{subject}"
+    names, participant = header.split("\t"), f"sub-{subject}"
     if participant not in map(_participant, rows):
-        rows.append("\t".join([participant, *["n/a"] * header.count("\t")]))
-        _replace(file, "\n".join([header, *rows]) + "\n")
+        rows.append("\t".join([participant, *["n/a"] * (len(names) - 1)]))
+    here = [_participant(row) for row in rows].index(participant)
+    line = dict(zip(names, rows[here].split("\t"), strict=True))
+    line |= {name: value for name, value in said.items() if name in line}
+    rows[here] = "\t".join(line.values())
+    _replace(file, "\n".join([header, *rows]) + "\n")
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """Write a file that only its owner may read."""
+    draft = file.with_name(f".{file.name}")
+    draft.unlink(missing_ok=True)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as opened:
+        opened.write(content)
+    os.replace(draft, file)
 
 
 def remove_participant(root: Path, subject: str) -> None:

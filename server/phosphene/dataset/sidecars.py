@@ -3,25 +3,16 @@
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 from phosphene.dataset.bids_events import COLUMNS
 from phosphene.dataset.xdf_reader import Segment
+from phosphene.lab import NOT_SAID, Lab
+from phosphene.recording import RecordingSettings
 from phosphene.signals import SignalSpec
 
-NOT_SAID = "n/a"
-FOR_THE_LAB_TO_FILL_IN = (
-    "InstitutionName",
-    "InstitutionAddress",
-    "InstitutionalDepartmentName",
-    "ManufacturersModelName",
-    "DeviceSerialNumber",
-    "CapManufacturer",
-    "CapManufacturersModelName",
-    "HardwareFilters",
-)
 LANDMARKS = {"nasion": "NAS", "lpa": "LPA", "rpa": "RPA"}
 """Names that a spec's positions may hold beside channels, and what BIDS calls them."""
 HEAD_FRAME = (
@@ -37,15 +28,7 @@ class RunInfo:
     task_description: str = NOT_SAID
     instructions: str = NOT_SAID
     """What the participant was told to do."""
-    power_line_freq: float | None = None
-    """50 or 60 Hz."""
-    reference: str = NOT_SAID
-    """Electrode or electrodes that the amplifier refers to."""
-    ground: str = NOT_SAID
-    placement: str = NOT_SAID
-    """Name of the montage, e.g. ``10-5``."""
-    manufacturer: str = NOT_SAID
-    """Of the amplifier."""
+    lab: Lab = field(default_factory=Lab)
     operating_system: str = f"{platform.system()} {platform.release().partition('-')[0]}"
     """Of the computer that drove the screen."""
     screen_software: tuple[str, str] = (NOT_SAID, NOT_SAID)
@@ -54,6 +37,8 @@ class RunInfo:
     """Of the screen, in Hz."""
     resolution: tuple[int, int] | None = None
     """Width and height of the screen in pixels."""
+    recording: RecordingSettings = field(default_factory=RecordingSettings)
+    """Which channels tell when stimuli appeared."""
     screen_lag: float = 0.0
     """Measured seconds from flip to light; 0 says that onsets are flip times."""
 
@@ -68,19 +53,32 @@ def complete(vhdr: Path, recording: Segment, info: RunInfo, source: Path) -> Non
     events = vhdr.with_name(f"{stem}_events.json")
     if events.exists():
         _update(events, _events(info))
+    _describe_channels(vhdr.with_name(f"{stem}_channels.tsv"), info.recording)
     if recording.spec.positions:
         _write_electrodes(vhdr.parent, stem.partition("_task-")[0], recording.spec)
 
 
+def _describe_channels(table: Path, settings: RecordingSettings) -> None:
+    """Say which channels see the screen and the triggers: BIDS has no type for the former."""
+    said = {settings.photodiode: "Photodiode on the screen", settings.trigger: "Triggers received"}
+    header, *rows = (line.split("\t") for line in table.read_text(encoding="utf-8").splitlines())
+    name, description = header.index("name"), header.index("description")
+    for row in rows:
+        row[description] = said.get(row[name], row[description])
+    text = "".join("\t".join(row) + "\n" for row in (header, *rows))
+    table.write_text(text, encoding="utf-8")
+
+
 def _eeg(info: RunInfo, spec: SignalSpec, source: Path) -> dict[str, object]:
     return {
-        **dict.fromkeys(FOR_THE_LAB_TO_FILL_IN, NOT_SAID),
+        **info.lab.sidecar,
+        "DeviceSerialNumber": NOT_SAID,
         "TaskDescription": info.task_description,
         "Instructions": info.instructions,
-        "EEGReference": info.reference,
-        "EEGGround": info.ground,
-        "EEGPlacementScheme": info.placement,
-        "Manufacturer": info.manufacturer,
+        "EEGReference": info.lab.reference,
+        "EEGGround": info.lab.ground,
+        "EEGPlacementScheme": info.lab.placement,
+        "Manufacturer": info.lab.manufacturer,
         "SoftwareFilters": NOT_SAID,
         "SoftwareVersions": f"Phosphene {version('phosphene')}",
         # mne-bids writes MiscChannelCount, the name of older versions of BIDS.
@@ -98,12 +96,14 @@ def _events(info: RunInfo) -> dict[str, object]:
         "ScreenRefreshRate": info.refresh_rate or NOT_SAID,
         "ScreenResolution": info.resolution or NOT_SAID,
     }
-    evidence = (
+    flip = (
         f"light: the flip of the screen plus a measured lag of {info.screen_lag} s"
         if info.screen_lag
         else "the flip of the screen; the time from there to light was not measured"
     )
-    onset = COLUMNS["onset"] | {"Description": f"Start of the event, by {evidence}"}
+    measured = info.recording.photodiode or info.recording.trigger
+    best = f"what onset_source says; where that is flip, {flip}" if measured else flip
+    onset = COLUMNS["onset"] | {"Description": f"Start of the event, by {best}"}
     return {**COLUMNS, "onset": onset, "StimulusPresentation": screen}
 
 

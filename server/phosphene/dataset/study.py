@@ -3,12 +3,14 @@
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from phosphene.dataset import description
 from phosphene.errors import PhospheneError
@@ -79,7 +81,29 @@ class Study:
 
     def _describe(self, subject: str) -> None:
         description.describe_study(self.root)
-        description.add_participant(self.root, subject)
+        description.add_participant(self.root, subject, self.said_of(subject))
+
+    def say_of(self, subject: str, said: Mapping[str, str]) -> None:
+        """Keep what is said of a participant, in place of what was said before.
+
+        It lies in ``sourcedata``; what BIDS has a column for is also in ``participants.tsv``.
+        Raises ``PhospheneError`` if the study has no such subject.
+        """
+        file = self._participant_file(subject)
+        if not file.parent.is_dir():
+            raise PhospheneError(f"{self.root} has no subject {subject}")
+        with self._lock():
+            known = {**self.said_of(subject), **said}
+            description.write_private(file, msgspec.json.encode(known) + b"\n")
+            self._describe(subject)
+
+    def said_of(self, subject: str) -> dict[str, str]:
+        """Return what was said of a participant."""
+        file = self._participant_file(subject)
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, str]) if file.exists() else {}
+
+    def _participant_file(self, subject: str) -> Path:
+        return self.root / "sourcedata" / f"sub-{checked_id(subject)}" / "participant.json"
 
     @property
     def transfer_file(self) -> Path:
@@ -177,6 +201,11 @@ class SessionFolder:
         return self.study_root / description.DERIVATIVES / self._branch
 
     @property
+    def lab_file(self) -> Path:
+        """Equipment and place, as the lab had said when the session began."""
+        return self.path / "lab.json"
+
+    @property
     def settings_file(self) -> Path:
         """The resolved settings."""
         return self.path / "settings.json"
@@ -264,11 +293,15 @@ class SessionFolder:
         name = f"task-{task}_phase-{phase}_run-{run:02d}_segment-{number:02d}.xdf"
         return self.path / f"sub-{self.subject}_ses-{self.session}_{name}"
 
-    def segments(self, phase: str | None = None) -> list[Path]:
-        """Return the recordings, of one phase or all, in the order in which they were made."""
+    def segments(self, phase: str | None = None, run: int | None = None) -> list[Path]:
+        """Return the recordings, of one phase or run or all, in the order they were made in."""
         ours = self.path.glob(f"sub-{self.subject}_ses-{self.session}_*_segment-*.xdf")
         named = [(SegmentName.of(path), path) for path in ours]
-        chosen = [(name.number, path) for name, path in named if phase in (None, name.phase)]
+        chosen = [
+            (name.number, path)
+            for name, path in named
+            if phase in (None, name.phase) and run in (None, name.run)
+        ]
         return [path for _, path in sorted(chosen)]
 
     def new_bundle(self, shadow: str = "") -> Path:

@@ -41,10 +41,13 @@ class Tag(IntEnum):
 
 
 class Stream(IntEnum):
-    """Streams of a file."""
+    """Streams that every file has; those recorded beside the EEG are counted on from there."""
 
     EEG = 1
     MARKERS = 2
+
+
+FIRST_BESIDE = 3
 
 
 def chunk(tag: Tag, *content: bytes) -> bytes:
@@ -53,13 +56,13 @@ def chunk(tag: Tag, *content: bytes) -> bytes:
     return CHUNK_HEAD.pack(4, len(body) + 2, tag) + body
 
 
-def stream_chunk(tag: Tag, stream: Stream, *content: bytes) -> bytes:
+def stream_chunk(tag: Tag, stream: int, *content: bytes) -> bytes:
     """Return a chunk that belongs to a stream."""
     return chunk(tag, STREAM_ID.pack(stream), *content)
 
 
 def sample_dtype(n_channels: int) -> np.dtype[np.void]:
-    """Return one sample of the EEG stream as it lies in the file."""
+    """Return one sample of a stream of signals as it lies in the file."""
     fields = [("size", "u1"), ("stamp", "<f8"), ("values", "<f4", (n_channels,))]
     return np.dtype(fields)
 
@@ -83,39 +86,41 @@ def parse_file_header(xml: bytes) -> dict[str, str]:
     return {field.tag: field.text or "" for field in session}
 
 
-def eeg_header(spec: SignalSpec) -> bytes:
-    """Return the XML of the EEG stream's header.
+def signal_header(spec: SignalSpec, name: str = "EEG") -> bytes:
+    """Return the XML of the header of a stream of signals.
 
     Fields are those of https://github.com/sccn/xdf/wiki/EEG-Meta-Data. Raises ``PhospheneError``
     for a spec that XML cannot hold.
     """
-    info = _stream_info("EEG", "EEG", spec.n_channels, repr(float(spec.sfreq)), "float32")
+    kind = "EEG" if name == "EEG" else "AUX"
+    info = _stream_info(name, kind, spec.n_channels, repr(float(spec.sfreq)), "float32")
     desc = ET.SubElement(info, "desc")
     channels, fiducials = ET.SubElement(desc, "channels"), ET.SubElement(desc, "fiducials")
-    for name, kind in zip(spec.channels, spec.types, strict=True):
+    for label, type_ in zip(spec.channels, spec.types, strict=True):
         channel = ET.SubElement(channels, "channel")
-        _add(channel, label=name, type=kind.upper(), unit=spec.unit)
-        if name in spec.positions:
-            _locate(channel, spec.positions[name])
-    for name in spec.positions.keys() - set(spec.channels):
+        _add(channel, label=label, type=type_.upper(), unit=spec.unit)
+        if label in spec.positions:
+            _locate(channel, spec.positions[label])
+    for label in spec.positions.keys() - set(spec.channels):
         fiducial = ET.SubElement(fiducials, "fiducial")
-        _add(fiducial, label=name)
-        _locate(fiducial, spec.positions[name])
+        _add(fiducial, label=label)
+        _locate(fiducial, spec.positions[label])
     xml = _encode(info)
-    if not _reads_as(spec, parse_eeg_header, xml):
+    if not _reads_as((name, spec), parse_signal_header, xml):
         names = ", ".join(map(repr, (*spec.channels, *spec.positions)))
         raise PhospheneError(
-            f"channel names must be printable text and positions numbers; found {names}"
+            "channel names must be printable text and positions numbers, as must the name of the "
+            f"stream; found {names} of {name!r}"
         )
     return xml
 
 
-def parse_eeg_header(xml: bytes) -> SignalSpec:
-    """Return the spec of a stream; ``ValueError`` if the header is not one of ours."""
+def parse_signal_header(xml: bytes) -> tuple[str, SignalSpec]:
+    """Return name and spec of a stream; ``ValueError`` if the header is not one of ours."""
     info = _parse(xml)
     channels = info.findall("desc/channels/channel")
     located = [*channels, *info.findall("desc/fiducials/fiducial")]
-    return SignalSpec(
+    return _text(info, "name"), SignalSpec(
         channels=tuple(_text(channel, "label") for channel in channels),
         types=tuple(_text(channel, "type").lower() for channel in channels),
         sfreq=float(_text(info, "nominal_srate")),

@@ -2,7 +2,7 @@
 
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +10,9 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from phosphene.continuity import Continuity, Fault, merged
 from phosphene.dataset import xdf_format as xdf
-from phosphene.dataset.xdf_format import Stream, Tag
+from phosphene.dataset.xdf_format import FIRST_BESIDE, Stream, Tag
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
 from phosphene.signals import Signal, SignalSpec
@@ -22,7 +23,6 @@ HEADERS = [
     (Tag.STREAM_HEADER, Stream.MARKERS),
 ]
 SAMPLES = (Tag.SAMPLES, Stream.EEG)
-CLOCK_OFFSET = (Tag.CLOCK_OFFSET, Stream.EEG)
 MARKER = (Tag.SAMPLES, Stream.MARKERS)
 LAST_FOOTER = (Tag.STREAM_FOOTER, Stream.MARKERS)
 OF_A_STREAM = frozenset({Tag.STREAM_HEADER, Tag.SAMPLES, Tag.CLOCK_OFFSET, Tag.STREAM_FOOTER})
@@ -45,19 +45,30 @@ class Segment:
     """Length of the file up to the end of its last whole chunk."""
     n_torn: int
     """Bytes behind that: what a crash left of a chunk; they are not read."""
+    beside: dict[str, SignalSpec] = field(default_factory=dict)
+    """Other streams that were recorded at the same time, by name."""
 
-    def signals(self) -> Iterator[Signal]:
-        """Return the chunks as they were written, bit for bit."""
+    def signals(self, beside: str | None = None) -> Iterator[Signal]:
+        """Return the chunks of the EEG, or of a stream beside it, bit for bit as written."""
+        spec, number = self.spec, int(Stream.EEG)
+        if beside is not None:
+            spec, number = self.beside[beside], FIRST_BESIDE + list(self.beside).index(beside)
         data = _mapped(self.path)
-        dtype, offset = xdf.sample_dtype(self.spec.n_channels), 0.0
+        dtype, offset = xdf.sample_dtype(spec.n_channels), 0.0
         for kind, start, _ in _chunks(data, self.n_bytes):
-            if kind == CLOCK_OFFSET:
+            if kind == (Tag.CLOCK_OFFSET, number):
                 _, offset = xdf.CLOCK_OFFSET.unpack_from(data, start)
-            elif kind == SAMPLES:
+            elif kind == (Tag.SAMPLES, number):
                 _, n_times = xdf.COUNT.unpack_from(data, start)
                 samples = np.frombuffer(data, dtype, n_times, start + xdf.COUNT.size)
                 values = np.ascontiguousarray(samples["values"].T)
                 yield Signal(values, samples["stamp"].copy(), offset)
+
+    def faults(self) -> list[Fault]:
+        """Return where the signal cannot be trusted, in order."""
+        look = Continuity(self.spec)
+        found = [fault for signal in self.signals() for fault in look(signal)]
+        return list(merged(found, self.spec.sfreq))
 
 
 def read_segment(path: Path) -> Segment:
@@ -71,15 +82,19 @@ def read_segment(path: Path) -> Segment:
     sample_bytes = xdf.sample_dtype(spec.n_channels).itemsize
     n_samples, complete = 0, False
     onsets: list[Onset] = []
+    beside: dict[str, SignalSpec] = {}
     for kind, start, stop in chunks:
         if kind == SAMPLES:
             n_samples += _n_samples(path, data, start, stop, sample_bytes)
         elif kind == MARKER:
             onsets.append(_onset(path, data, start, stop))
+        elif kind == (Tag.STREAM_HEADER, FIRST_BESIDE + len(beside)):
+            name, other = _parsed(path, data[start:stop])
+            beside[name] = other
         complete = kind == LAST_FOOTER
         n_bytes = stop
     n_torn = len(data) - n_bytes
-    return Segment(path, spec, session, tuple(onsets), n_samples, complete, n_bytes, n_torn)
+    return Segment(path, spec, session, tuple(onsets), n_samples, complete, n_bytes, n_torn, beside)
 
 
 class _Chunk(NamedTuple):
@@ -120,7 +135,15 @@ def _headers(
         raise PhospheneError(f"{path} is not a recording of Phosphene, or torn in its header")
     info, eeg = (data[head.start : head.stop] for head in heads[:2])
     try:
-        return xdf.parse_file_header(info), xdf.parse_eeg_header(eeg), heads[-1].stop
+        session = xdf.parse_file_header(info)
+    except ValueError as error:
+        raise PhospheneError(f"{path} is not a recording of Phosphene: {error}") from None
+    return session, _parsed(path, eeg)[1], heads[-1].stop
+
+
+def _parsed(path: Path, header: bytes) -> tuple[str, SignalSpec]:
+    try:
+        return xdf.parse_signal_header(header)
     except (ValueError, PhospheneError) as error:
         raise PhospheneError(f"{path} is not a recording of Phosphene: {error}") from None
 
