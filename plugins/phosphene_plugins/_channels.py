@@ -6,7 +6,8 @@ Both carry one description: https://github.com/sccn/xdf/wiki/EEG-Meta-Data.
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree as ET
 
 import msgspec
@@ -14,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene import PhospheneError, SignalSpec, SourceConfig
+
+if TYPE_CHECKING:
+    from mne.channels import DigMontage
 
 Unit = Literal["volts", "millivolts", "microvolts"]
 Type = Literal["eeg", "eog", "emg", "ecg", "misc", "stim"]
@@ -46,6 +50,10 @@ class ChannelSettings(SourceConfig, frozen=True):
     """Channel type by name, in place of the stream's own."""
     units: Unit | None = None
     """Of the eeg, eog, emg and ecg channels, in place of the stream's own."""
+    mapping: Path | None = None
+    """Table that says which electrode each channel is: lines of channel, tab, electrode."""
+    cap: Path | None = None
+    """Positions of the lab's own cap, in any file that MNE reads, in place of all others."""
 
     def __post_init__(self) -> None:
         labels = self.labels or ()
@@ -76,12 +84,66 @@ def describe(info: ET.Element, settings: ChannelSettings, origin: str) -> Descri
         raise PhospheneError(f"{origin}: {error}") from None
 
 
+def retyped(
+    labels: Sequence[str], types: Sequence[str], given: Mapping[str, Type]
+) -> tuple[str, ...]:
+    """Return the types with those given by label in their place; ``PhospheneError`` if unknown."""
+    if unknown := given.keys() - set(labels):
+        raise PhospheneError(
+            f"'types' names {', '.join(sorted(unknown))}; the channels are {', '.join(labels)}"
+        )
+    return tuple(given.get(label) or kind for label, kind in zip(labels, types, strict=True))
+
+
 def template_positions(labels: Sequence[str]) -> dict[str, Position]:
     """Return where the 10-05 system has these electrodes: metres, MNE's head frame."""
     import mne
 
-    montage = mne.channels.make_standard_montage("colin27_1005")
-    located = mne.channels.montage.transform_to_head(montage).get_positions()["ch_pos"]
+    return _located(mne.channels.make_standard_montage("colin27_1005"), labels)
+
+
+def cap_positions(cap: Path, labels: Sequence[str]) -> dict[str, Position]:
+    """Return where a lab's own cap has these electrodes; ``PhospheneError`` names a bad file."""
+    import mne
+
+    try:
+        return _located(mne.channels.read_custom_montage(cap), labels)
+    # Readers of many formats fail in as many ways.
+    except Exception as error:
+        raise PhospheneError(f"{cap}: no electrode positions that MNE can read: {error}") from error
+
+
+def electrodes(channels: Sequence[str], mapping: Path | None) -> tuple[str, ...]:
+    """Return the electrodes that a table says channels are; others keep their names.
+
+    Raises ``PhospheneError`` that names file, line and what was found for a bad table.
+    """
+    if mapping is None:
+        return tuple(channels)
+    names: dict[str, str] = {}
+    for number, line in enumerate(mapping.read_text(encoding="utf-8").splitlines(), start=1):
+        fields = [field.strip() for field in line.split("\t")]
+        if not line.strip() or line.startswith("#"):
+            continue
+        if len(fields) != 2 or not all(fields) or fields[0] in names:
+            raise PhospheneError(
+                f"{mapping}, line {number}: expected a channel not named before, a tab and an "
+                f"electrode; found {line!r}"
+            )
+        names[fields[0]] = fields[1]
+    if unknown := names.keys() - set(channels):
+        raise PhospheneError(
+            f"{mapping} names {', '.join(sorted(unknown))}; the channels are {', '.join(channels)}"
+        )
+    return tuple(names.get(channel, channel) for channel in channels)
+
+
+def _located(montage: "DigMontage", labels: Sequence[str]) -> dict[str, Position]:
+    import mne
+
+    if montage.get_positions()["nasion"] is not None:
+        montage = mne.channels.montage.transform_to_head(montage)
+    located = montage.get_positions()["ch_pos"]
     known = {name.lower(): position for name, position in located.items()}
     found = {label: known[label.lower()] for label in labels if label.lower() in known}
     return {label: (float(x), float(y), float(z)) for label, (x, y, z) in found.items()}
@@ -99,7 +161,10 @@ def _describe(info: ET.Element, settings: ChannelSettings) -> Described:
     types = _types(channels, labels, settings.types)
     gains = _gains(channels, labels, types, settings.units)
     eeg = [label for label, kind in zip(labels, types, strict=True) if kind == "eeg"]
-    positions = _positions(channels, labels) or template_positions(eeg)
+    if settings.cap:
+        positions = cap_positions(settings.cap, eeg)
+    else:
+        positions = _positions(channels, labels) or template_positions(eeg)
     return Described(SignalSpec(labels, types, sfreq, positions), gains)
 
 
@@ -115,26 +180,19 @@ def _labels(channels: Sequence[ET.Element], settings: ChannelSettings) -> tuple[
                 f"{labels.count('')} of {len(labels)} channels have no name; "
                 "give all of them in order: 'labels: [Fp1, Fp2, ...]'"
             )
-        return labels
+        return electrodes(labels, settings.mapping)
     if len(settings.labels) != len(channels):
         raise PhospheneError(
             f"{len(channels)} channels, but 'labels' has {len(settings.labels)} names"
         )
-    return settings.labels
+    return electrodes(settings.labels, settings.mapping)
 
 
 def _types(
     channels: Sequence[ET.Element], labels: Sequence[str], given: Mapping[str, Type]
 ) -> tuple[str, ...]:
-    if unknown := given.keys() - set(labels):
-        raise PhospheneError(
-            f"'types' names {', '.join(sorted(unknown))}; the channels are {', '.join(labels)}"
-        )
     told = (_text(channel, "type").lower() or "eeg" for channel in channels)
-    return tuple(
-        given.get(label) or TYPES.get(kind, "misc")
-        for label, kind in zip(labels, told, strict=True)
-    )
+    return retyped(labels, [TYPES.get(kind, "misc") for kind in told], given)
 
 
 def _gains(

@@ -68,7 +68,7 @@ class MneFile:
     def __init__(self, path: Path) -> None:
         import mne
 
-        self._raw = mne.io.read_raw(path, preload=False, verbose="WARNING")
+        self._raw = _read_bids(path) or mne.io.read_raw(path, preload=False, verbose="WARNING")
         self.spec = _spec(self._raw)
         self.times = np.arange(self._raw.n_times) / self.spec.sfreq
         self._start = 0
@@ -85,6 +85,17 @@ class MneFile:
     def close(self) -> None:
         """Let go of the file."""
         self._raw.close()
+
+
+def _read_bids(path: Path) -> "BaseRaw | None":
+    """Return a BIDS run with what its sidecars say of channels; None if it is not one."""
+    stem = path.stem.removesuffix("_eeg")
+    if not path.with_name(f"{stem}_channels.tsv").exists():
+        return None
+    import mne_bids
+
+    run = mne_bids.get_bids_path_from_fname(path)
+    return cast("BaseRaw", mne_bids.read_raw_bids(run, verbose="ERROR"))
 
 
 class XdfStream:

@@ -6,7 +6,8 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -41,18 +42,26 @@ def acquisition() -> Mapping[str, type[SourceConfig]]:
     return {"lsl": LslConfig}
 
 
-class LslConfig(ChannelSettings, frozen=True):
+class StreamSettings(ChannelSettings, frozen=True):
     """Which stream to read; of name, type and source_id, what is given must match."""
 
     name: str | None = None
-    type: str | None = "EEG"
+    type: str | None = None
     source_id: str | None = None
-    timeout: float = 10.0
-    """Seconds to look for the stream."""
     channels: int | None = None
     """Number of channels that the stream must have."""
     sfreq: float | None = None
     """Nominal rate in Hz that the stream must have."""
+
+
+class LslConfig(StreamSettings, frozen=True):
+    """The stream with the EEG, and those that are recorded beside it."""
+
+    type: str | None = "EEG"
+    timeout: float = 10.0
+    """Seconds to look for each stream."""
+    beside: tuple[StreamSettings, ...] = ()
+    """Auxiliary inputs, a photodiode, triggers: recorded with their own stamps, never decoded."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,17 +69,59 @@ class LslConfig(ChannelSettings, frozen=True):
             raise ValueError(f"timeout must be above 0 s; found {self.timeout}")
 
     def build(self, context: Context) -> Source:
-        """Find and open the stream; ``PhospheneError`` lists the visible ones if it cannot."""
+        """Find and open the streams; ``PhospheneError`` lists the visible ones if it cannot."""
         _check_library()
-        return LslSource(_find(self), self)
+        opened: list[Inlet] = []
+        try:
+            for settings in (self, *self.beside):
+                opened.append(Inlet(_find(settings, self.timeout), settings))
+            eeg, *others = opened
+            return LslStreams(eeg, others) if others else eeg
+        except BaseException:
+            for inlet in opened:
+                inlet.close()
+            raise
 
 
-class LslSource:
-    """One inlet: raw stamps, samples in volts."""
+class LslStreams:
+    """Several inlets; that with the EEG sets the pace."""
 
-    def __init__(self, found: "StreamInfo", config: LslConfig) -> None:
+    def __init__(self, eeg: "Inlet", others: Sequence["Inlet"]) -> None:
+        self._eeg = eeg
+        self._others = {each.name: each for each in others}
+        names = [channel for each in (eeg, *others) for channel in each.spec.channels]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise PhospheneError(
+                f"channels of several streams have one name: {', '.join(twice)}; rename those of "
+                "one with 'labels'"
+            )
+        if len(self._others) < len(others) or "EEG" in self._others:
+            raise PhospheneError("streams beside the EEG need names of their own, other than 'EEG'")
+        self.spec = eeg.spec
+        self.beside = {name: each.spec for name, each in self._others.items()}
+
+    def read(self, timeout: float) -> Signal | None:
+        """Return what has arrived of the EEG, and with it what has arrived of the others."""
+        signal = self._eeg.read(timeout)
+        if signal is None:
+            return None
+        found = {name: each.read(0.0) for name, each in self._others.items()}
+        beside = {name: chunk for name, chunk in found.items() if chunk is not None}
+        return replace(signal, beside=beside)
+
+    def close(self) -> None:
+        """Disconnect."""
+        for inlet in (self._eeg, *self._others.values()):
+            inlet.close()
+
+
+class Inlet:
+    """One stream: raw stamps, samples in volts."""
+
+    def __init__(self, found: "StreamInfo", config: StreamSettings) -> None:
         from pylsl import StreamInlet
 
+        self.name = found.name()
         self._stream = f"LSL stream {found.name()!r} on {found.hostname()}"
         self._inlet = StreamInlet(found)
         try:
@@ -84,7 +135,7 @@ class LslSource:
         n_times = max(self._chunk, round(BUFFER * self.spec.sfreq))
         self._buffer = np.empty((n_times, self.spec.n_channels), self._inlet.np_dtype)
 
-    def _open(self, config: LslConfig) -> Described:
+    def _open(self, config: StreamSettings) -> Described:
         try:
             described = self._describe(self._inlet.info(ANSWER), config)
             self._inlet.open_stream(ANSWER)
@@ -94,7 +145,7 @@ class LslSource:
         self._next_offset = time.perf_counter() + OFFSET_INTERVAL
         return described
 
-    def _describe(self, info: "StreamInfo", config: LslConfig) -> Described:
+    def _describe(self, info: "StreamInfo", config: StreamSettings) -> Described:
         if self._inlet.np_dtype is None:
             raise PhospheneError(f"{self._stream} carries text, not samples")
         for field, found in (("channels", info.channel_count()), ("sfreq", info.nominal_srate())):
@@ -179,14 +230,14 @@ def _check_library() -> None:
         )
 
 
-def _find(config: LslConfig) -> "StreamInfo":
+def _find(config: StreamSettings, timeout: float) -> "StreamInfo":
     from pylsl import resolve_streams
 
     asked = {field: getattr(config, field) for field in ("name", "type", "source_id")}
     asked = {field: value for field, value in asked.items() if value is not None}
     words = "".join(f" with {field} {value!r}" for field, value in asked.items())
     visible: list[StreamInfo] = []
-    end = time.perf_counter() + config.timeout
+    end = time.perf_counter() + timeout
     while (left := end - time.perf_counter()) > 0:
         visible = resolve_streams(min(SEARCH, left))
         matching = [each for each in visible if _has(each, asked)]
@@ -197,7 +248,7 @@ def _find(config: LslConfig) -> "StreamInfo":
                 f"{len(matching)} LSL streams{words}; give the 'name' or 'source_id' of one, or "
                 f"stop the others:\n{_listed(matching)}"
             )
-    raise PhospheneError(f"no LSL stream{words} within {config.timeout:g} s. {_visible(visible)}")
+    raise PhospheneError(f"no LSL stream{words} within {timeout:g} s. {_visible(visible)}")
 
 
 def _has(info: "StreamInfo", asked: Mapping[str, str]) -> bool:

@@ -35,14 +35,15 @@ log = logging.getLogger(__name__)
 
 def stream(source: Source, name: str, stop: Event) -> None:
     """Stream a source in microvolts until ``stop`` is set."""
-    outlet = _open_outlet(name, source.spec)
+    outlet, types = _open_outlet(name, source.spec), source.spec.types
+    gains = np.array([1.0 if kind in ("misc", "stim") else 1e6 for kind in types], np.float32)
     sys.stdout.write(
         f"{name}: streaming {source.spec.n_channels} channels at {source.spec.sfreq:g} Hz\n"
     )
     sys.stdout.flush()
     while not stop.is_set():
         if piece := source.read(PATIENCE):
-            microvolts = np.ascontiguousarray(piece.data.T * np.float32(1e6))
+            microvolts = np.ascontiguousarray(piece.data.T * gains)
             outlet.push_chunk(microvolts, float(piece.times[-1]))
 
 
@@ -99,9 +100,10 @@ def _open_outlet(name: str, spec: SignalSpec) -> "StreamOutlet":
         channel.append_child_value("label", label)
         channel.append_child_value("type", kind.upper())
         channel.append_child_value("unit", "microvolts")
-        location = channel.append_child("location")
-        for axis, metres in zip("XYZ", spec.positions[label], strict=True):
-            location.append_child_value(axis, f"{1000 * metres:.3f}")
+        if place := spec.positions.get(label):
+            location = channel.append_child("location")
+            for axis, metres in zip("XYZ", place, strict=True):
+                location.append_child_value(axis, f"{1000 * metres:.3f}")
     return StreamOutlet(info)
 
 

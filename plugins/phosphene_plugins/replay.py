@@ -33,7 +33,7 @@ class ReplayConfig(ChannelSettings, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field in ("labels", "types", "units", "stream"):
+        for field in ("labels", "types", "units", "mapping", "cap", "stream"):
             if getattr(self, field) and not is_xdf(self.file):
                 raise ValueError(f"{field} can be given for XDF only; {self.file.name} has its own")
 

@@ -19,8 +19,9 @@ import pytest
 from numpy.typing import NDArray
 
 from phosphene import Context, PhospheneError, Signal, SignalSpec, Source, StimulusSet
+from phosphene.interfaces import SourceOfMany
 from phosphene_plugins import lsl
-from phosphene_plugins.lsl import LslConfig, acquisition, visible_streams
+from phosphene_plugins.lsl import LslConfig, StreamSettings, acquisition, visible_streams
 
 CONTEXT = Context(StimulusSet(Path(), {}, ()))
 LABELS = ("Fp1", "Cz", "VEOG", "TRIG", "GSR")
@@ -449,3 +450,89 @@ def test_a_library_that_does_not_load_is_an_error_in_words(tmp_path: Path) -> No
 def test_an_lsl_clock_that_is_not_ours_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pylsl, "local_clock", lambda: time.perf_counter() + 0.01)
     assert "LSL's clock says" in _error()
+
+
+def _photodiode(name: str, channels: int = 2) -> pylsl.StreamOutlet:
+    labels = [f"AUX{n}" for n in range(1, channels + 1)]
+
+    def change(info: pylsl.StreamInfo) -> None:
+        _describe(info, labels, ["misc"] * channels, [""] * channels)
+
+    given = {"type": "AUX", "channel_count": channels, "nominal_srate": 2000}
+    return _outlet(name, change, **given)
+
+
+def test_other_streams_are_read_beside_the_eeg_with_their_own_stamps(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lsl, "SEARCH", 1.0)
+    eeg, aux = _outlet(name), _photodiode(f"{name}-aux")
+    beside = (StreamSettings(name=f"{name}-aux"),)
+    with _opened(LslConfig(name=name, beside=beside)) as source:
+        assert isinstance(source, SourceOfMany)
+        assert source.beside[f"{name}-aux"].channels == ("AUX1", "AUX2")
+        assert source.beside[f"{name}-aux"].sfreq == 2000
+        aux.push_chunk([[1.0, 2.0]] * 40, list(500 + np.arange(40) / 2000))
+        eeg.push_chunk([[0.0] * 5] * 5, list(500 + np.arange(5) / 250))
+        chunks: list[Signal] = []
+        end = time.perf_counter() + 20
+        while sum(chunk.n_times for chunk in chunks) < 40 and time.perf_counter() < end:
+            if signal := source.read(0.05):
+                chunks += signal.beside.values()
+            else:
+                eeg.push_sample([0.0] * 5)
+    np.testing.assert_array_equal(
+        np.concatenate([chunk.stamps for chunk in chunks]), 500 + np.arange(40) / 2000
+    )
+    assert {tuple(column) for chunk in chunks for column in chunk.data.T} == {(1.0, 2.0)}
+
+
+def test_streams_that_name_a_channel_alike_are_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lsl, "SEARCH", 1.0)
+    _eeg, _aux = _outlet(name), _outlet(f"{name}-aux")
+    problem = _error(name=name, beside=(StreamSettings(name=f"{name}-aux"),))
+    assert "channels of several streams have one name: Cz, Fp1" in problem
+
+
+def test_a_stream_beside_the_eeg_that_is_not_there_is_told(name: str) -> None:
+    _eeg = _outlet(name)
+    problem = _error(name=name, timeout=0.5, beside=(StreamSettings(name=f"{name}-aux"),))
+    assert f"no LSL stream with name '{name}-aux' within 0.5 s" in problem
+
+
+def test_a_mapping_says_which_electrodes_the_channels_are(name: str, tmp_path: Path) -> None:
+    table = tmp_path / "cap.tsv"
+    table.write_text("# Of our cap\nFp1\tPz\nCz\tOz\n")
+    _eeg = _outlet(name)
+    with _opened(LslConfig(name=name, mapping=table)) as source:
+        assert source.spec.channels == ("Pz", "Oz", "VEOG", "TRIG", "GSR")
+        assert source.spec.positions.keys() == {"Pz", "Oz"}
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ("Fp9\tPz\n", "names Fp9; the channels are Fp1, Cz, VEOG, TRIG, GSR"),
+        ("Fp1 Pz\n", "line 1: expected a channel not named before, a tab and an electrode"),
+        ("Fp1\tPz\nFp1\tOz\n", "line 2: expected a channel not named before"),
+    ],
+)
+def test_a_bad_mapping_is_named(name: str, tmp_path: Path, table: str, problem: str) -> None:
+    file = tmp_path / "cap.tsv"
+    file.write_text(table)
+    _eeg = _outlet(name)
+    assert problem in _error(name=name, mapping=file)
+
+
+def test_a_labs_own_cap_says_where_electrodes_are(name: str, tmp_path: Path) -> None:
+    cap = tmp_path / "cap.sfp"
+    cap.write_text("FidNz 0 100 0\nFidT9 -80 0 0\nFidT10 80 0 0\nFp1 -30 90 30\nCz 0 0 120\n")
+    _eeg = _outlet(name)
+    with _opened(LslConfig(name=name, cap=cap)) as source:
+        x, y, z = source.spec.positions["Cz"]
+        assert (x, y) == pytest.approx((0, 0), abs=1e-3)
+        assert z == pytest.approx(0.115, abs=0.01)  # MNE scales a cap to the size of a head.
+    cap.write_text("nonsense")
+    assert "no electrode positions that MNE can read" in _error(name=name, cap=cap)

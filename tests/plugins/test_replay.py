@@ -3,11 +3,13 @@
 import gzip
 import struct
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 import mne
+import mne_bids
 import msgspec
 import numpy as np
 import pytest
@@ -293,3 +295,14 @@ def test_only_xdf_files_can_be_corrected(given_for_xdf: dict[str, Sequence[str]]
             ReplayConfig,
             dec_hook=lambda kind, text: kind(text),
         )
+
+
+def test_a_bids_run_plays_with_the_types_of_its_sidecar(tmp_path: Path) -> None:
+    info = mne.create_info(["Cz", "AUX"], 100.0, ["eeg", "stim"])
+    raw = mne.io.RawArray(np.zeros((2, 300)), info, verbose="ERROR")
+    run = mne_bids.BIDSPath(subject="01", task="rest", root=tmp_path, datatype="eeg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mne_bids.write_raw_bids(raw, run, format="BrainVision", allow_preload=True, verbose="ERROR")
+    spec, _ = _all_of(ReplayConfig(file=tmp_path / "sub-01/eeg/sub-01_task-rest_eeg.vhdr"))
+    assert spec.types == ("eeg", "stim")
