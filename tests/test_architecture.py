@@ -46,6 +46,7 @@ def test_no_import_cycle_at_all(graph: grimp.ImportGraph) -> None:
     ("library", "importers"),
     [
         ("psychopy", {"phosphene_paradigms.psychopy_screen"}),
+        ("brainflow", {"phosphene_plugins.brainflow"}),
         ("pylsl", {
             "phosphene_paradigms.markers",
             "phosphene_plugins.lsl",

@@ -523,7 +523,7 @@ def test_what_went_wrong_is_in_the_report(lab: MakeLab) -> None:
     journal.append(StateChanged(9.0, State.PAUSED, "no EEG arrives"))
     journal.close()
     page = Page(here.report())
-    assert "Interrupted: no EEG arrives" in page.text
+    assert "Incident: no EEG arrives" in page.text
     assert "0.0 (0.0 to 20.0) 0.0 (-20.0 to 20.0) 10" in page.text
     assert "How regularly the images followed each other" in page.text
 

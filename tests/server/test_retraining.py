@@ -257,9 +257,7 @@ def test_runs_that_come_later_are_not_looked_at(
     assert ("feedback", 3) not in set.union(*fits)
 
 
-def test_aborted_blocks_count_nowhere(
-    folder: SessionFolder, demo: Settings, registry: Registry
-) -> None:
+def test_set_aside_count_nowhere(folder: SessionFolder, demo: Settings, registry: Registry) -> None:
     settings = with_spy(demo, gain=0.1)
     order = ordered(folder, settings)
     abort(folder, "feedback", 1, 2)

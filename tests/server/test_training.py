@@ -259,7 +259,7 @@ def test_the_bundle_decodes_trials_that_it_has_not_seen(
     assert bundle.card.spec.channels == ("Fz", "Cz", "Oz")
 
 
-def test_aborted_blocks_are_not_trained_on(
+def test_set_aside_are_not_trained_on(
     segments: list[Path], settings: Settings, tmp_path: Path
 ) -> None:
     aborted = block_of(make_onsets(2)[0])

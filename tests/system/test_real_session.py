@@ -148,6 +148,10 @@ def check_loop(folder: SessionFolder) -> None:
         assert picture.wnid in ("", max(probabilities, key=lambda wnid: probabilities[wnid]))
     assert any(picture.wnid for picture in pictures)
     assert folder.report_file.stat().st_size > 10_000
+    command = [sys.executable, "-m", "phosphene", "replay", str(folder.path)]
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert f"{FEEDBACK} of {FEEDBACK} decodings have the same epoch" in again.stdout
 
 
 def check_bids(folder: SessionFolder) -> None:

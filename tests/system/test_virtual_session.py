@@ -1,6 +1,10 @@
 """Whole sessions on the virtual clock, in this process: repeatable, and feedback on its own."""
 
 import csv
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -135,3 +139,71 @@ def test_a_session_is_never_recorded_over(place: Path, session: SessionFolder) -
     with pytest.raises(PhospheneError, match="holds recordings already"):
         run(place, SESSION, "first")
     assert session.segments()
+
+
+def test_onsets_are_those_of_the_light_where_a_photodiode_saw_it(place: Path) -> None:
+    file = place / "diode.yaml"
+    file.write_text(
+        "format: 1\nprotocol: [record]\nstimuli: {standin: {classes: 4, images: 6, size: 32}}\n"
+        "acquisition: {simulated: {channels: 16, sfreq: 500, photodiode: 0.032, trigger: true}}\n"
+        "paradigm: {interleaved: {runs: 1, blocks: 2, pause: 1, cue: 0.5}}\n"
+        "recording: {photodiode: Photodiode, trigger: Trigger}\n"
+        "screen: {kind: headless}\nclock: virtual\n"
+        f"output: {place}/diode\ncache: {place}/cache\n"
+    )
+    status = run_virtual(
+        load_settings(file, load_registry(), {"subject": "01", "session": "01"}),
+        load_registry(),
+        lambda _message: None,
+    )
+    assert status.state is State.FINISHED
+    assert "write 'screen: {lag: 0.03" in status.problem
+    [table] = (place / "diode").rglob("*_events.tsv")
+    header, *lines = table.read_text().splitlines()
+    rows = [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
+    assert len(rows) == 8
+    for row in rows:
+        flip, light = float(row["flip_time"]), float(row["photodiode_time"])
+        assert row["onset_source"] == "photodiode"
+        assert light - flip == pytest.approx(0.032, abs=0.003)
+        assert float(row["trigger_time"]) - flip == pytest.approx(0.0, abs=0.003)
+        assert float(row["onset"]) - float(rows[0]["onset"]) == pytest.approx(
+            light - float(rows[0]["photodiode_time"]), abs=0.0021
+        )
+    [channels] = (place / "diode").rglob("*_channels.tsv")
+    assert "Photodiode\tMISC" in channels.read_text()
+    assert "\tPhotodiode on the screen\t" in channels.read_text()
+    assert "Trigger\tTRIG" in channels.read_text()
+
+
+def replayed(folder: SessionFolder, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "phosphene", "replay", str(folder.path), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_replay_decodes_what_was_decoded_live(session: SessionFolder) -> None:
+    done = replayed(session)
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 decodings have the same epoch" in done.stdout
+
+
+def test_another_decoder_runs_over_a_session_as_if_live(session: SessionFolder) -> None:
+    done = replayed(session, "--decoder", "lda", "--preprocessing", "evoked")
+    assert done.returncode == 0, done.stderr
+    assert "of 4 images of 4 classes decoded correctly" in done.stdout
+    with session.decodings_of("replay-lda").open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    with session.decodings_file.open(newline="") as file:
+        live = list(csv.DictReader(file, delimiter="\t"))
+    assert [row["image"] for row in rows] == [row["image"] for row in live]
+
+
+def test_a_replay_that_finds_something_else_is_told(session: SessionFolder, tmp_path: Path) -> None:
+    copy = SessionFolder(tmp_path / "study", session.subject, session.session)
+    shutil.copytree(session.study_root, copy.study_root)
+    text = session.journal_file.read_text()
+    changed = re.sub(r'"first_sample":(\d+)', lambda m: f'"first_sample":{int(m[1]) + 1}', text)
+    copy.journal_file.write_text(changed)
+    done = replayed(copy)
+    assert done.returncode == 1
+    assert "0 of 4 decodings have the same epoch" in done.stdout

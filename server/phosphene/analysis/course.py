@@ -1,12 +1,15 @@
 """What happened in a session: planned, shown and recorded, from plan, journal and files."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phosphene.continuity import Fault
+from phosphene.dataset.onset_evidence import onset_evidence
 from phosphene.dataset.study import SessionFolder
 from phosphene.dataset.xdf_reader import Segment, read_segment
 from phosphene.errors import PhospheneError
@@ -15,14 +18,17 @@ from phosphene.interfaces import Context
 from phosphene.journal import (
     BlockKey,
     Entry,
+    Excluded,
     Noted,
     Resumed,
     StateChanged,
-    aborted_blocks,
+    block_key,
     read_journal,
+    set_aside,
 )
 from phosphene.messages import BlockDone, Phase
 from phosphene.plan import Plan, make_plan
+from phosphene.recording import RecordingSettings
 from phosphene.settings import Settings
 from phosphene.signals import SignalSpec
 from phosphene.training import block_of
@@ -36,7 +42,7 @@ class PhaseCourse:
     task: str
     planned: tuple[Block, ...]
     recordings: tuple[Segment, ...]
-    aborted: frozenset[BlockKey]
+    aborted: Collection[BlockKey]
     ended: tuple[BlockDone, ...]
 
     @property
@@ -51,8 +57,8 @@ class PhaseCourse:
 
     @property
     def n_blocks(self) -> int:
-        """Blocks that were shown whole."""
-        return sum(not done.aborted for done in self.ended)
+        """Blocks that count."""
+        return sum(block_key(done) not in self.aborted for done in self.ended)
 
     def counts(self, onset: Onset) -> bool:
         """Return whether it is an image of a complete block."""
@@ -95,6 +101,22 @@ class PhaseCourse:
     def lateness(self) -> NDArray[np.float64]:
         """Seconds from planned to actual flip, by image of a complete block."""
         return np.array([onset.time - onset.planned for onset in self.stimuli])
+
+    def light_lags(self, photodiode: str) -> NDArray[np.float64]:
+        """Return the seconds from flip to light, by image that a photodiode saw."""
+        channels = RecordingSettings(photodiode=photodiode)
+        seen = [
+            evidence
+            for recording in self.recordings
+            for evidence in onset_evidence(recording, 0.0, channels).by_seq.values()
+        ]
+        return np.array(
+            [
+                each.photodiode - each.onset.time
+                for each in seen
+                if each.photodiode is not None and self.counts(each.onset)
+            ]
+        )
 
     @property
     def interval_errors(self) -> NDArray[np.float64]:
@@ -151,6 +173,11 @@ def _incident(entry: Entry) -> str:
             return reason
         case Resumed(n_blocks=n_blocks):
             return f"the server ended, and was started again when {n_blocks} blocks were complete"
+        case Excluded():
+            block = f"block {entry.block} of {entry.phase}, attempt {entry.attempt}"
+            return f"{block}, does not count: {entry.reason}"
+        case Fault():
+            return f"the signal had {entry.words}" if entry.is_break else ""
         case _:
             return ""
 
@@ -162,6 +189,6 @@ def _phase(folder: SessionFolder, plan: Plan, phase: Phase) -> PhaseCourse:
         plan.tasks[phase],
         plan.blocks[phase],
         tuple(read_segment(path) for path in folder.segments(phase)),
-        aborted_blocks(folder.journal_file),
+        set_aside(folder.journal_file),
         tuple(each for each in entries if isinstance(each, BlockDone) and each.phase == phase),
     )

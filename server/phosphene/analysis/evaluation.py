@@ -17,7 +17,7 @@ from phosphene.design import is_nested
 from phosphene.epochs import Incomplete
 from phosphene.errors import PhospheneError
 from phosphene.interfaces import Context, TrainingSet
-from phosphene.journal import aborted_blocks
+from phosphene.journal import set_aside
 from phosphene.messages import shadow_role
 from phosphene.pipeline import Pipeline
 from phosphene.registry import Registry
@@ -180,7 +180,7 @@ def evaluate_shadows(
 def _judge_live(
     folder: SessionFolder, file: Path, decoder: dict[str, Any], split: str, context: Context
 ) -> Evaluation | None:
-    live = read_decodings(file, aborted_blocks(folder.journal_file))
+    live = read_decodings(file, set_aside(folder.journal_file))
     if live is None:
         return None
     # The decoder was not trained on these blocks, so that it takes a design made of blocks of
@@ -195,7 +195,7 @@ def collect_session(
     folder: SessionFolder, settings: Settings, context: Context
 ) -> tuple[TrainingSet, list[Incomplete]]:
     """Return the raw epochs of the complete blocks of a ``record`` phase: see ``collect``."""
-    aborted = aborted_blocks(folder.journal_file)
+    aborted = set_aside(folder.journal_file)
     segments = folder.segments("record")
     return collect(segments, settings, context, lambda onset: block_of(onset) not in aborted)
 

@@ -14,7 +14,7 @@ from phosphene.analysis.metrics import Accuracy
 from phosphene.analysis.predictions import Predictions
 from phosphene.dataset.study import SessionFolder
 from phosphene.feedback_table import FeedbackTrial, Outcome, read_trials
-from phosphene.journal import aborted_blocks
+from phosphene.journal import set_aside
 from phosphene.messages import Prospect
 from phosphene.settings import Settings
 
@@ -69,7 +69,7 @@ def read_feedback(folder: SessionFolder, settings: Settings, *, unblind: bool) -
     prospect = read_prospect(folder)
     refused = bool(prospect and prospect.refusal)
     return Feedback(
-        read_trials(file, aborted_blocks(folder.journal_file)),
+        read_trials(file, set_aside(folder.journal_file)),
         prospect,
         sham and not unblind,
         refused and settings.closed_loop.override_gate,

@@ -16,7 +16,7 @@ from phosphene.dataset.study import SessionFolder
 from phosphene.design import label_of
 from phosphene.errors import PhospheneError
 from phosphene.interfaces import Context
-from phosphene.journal import aborted_blocks, read_journal
+from phosphene.journal import read_journal, set_aside
 from phosphene.registry import Registry
 from phosphene.settings import Settings, read_resolved, resolved
 from phosphene.stimulus import StimulusSet
@@ -86,7 +86,7 @@ def gather(
         lines[-1].written,
         course,
         evaluation,
-        read_decodings(folder.decodings_file, aborted_blocks(folder.journal_file)),
+        read_decodings(folder.decodings_file, set_aside(folder.journal_file)),
         quality,
         problem,
         json.loads(folder.settings_file.read_bytes())["versions"],

@@ -21,7 +21,7 @@ from phosphene.dataset.study import SessionFolder
 from phosphene.errors import PhospheneError
 from phosphene.feedback_table import FeedbackTrial, read_trials
 from phosphene.interfaces import Context, ImageEncoder, ImageEncoderConfig
-from phosphene.journal import aborted_blocks
+from phosphene.journal import set_aside
 
 Array = NDArray[np.float64]
 
@@ -81,7 +81,7 @@ def evaluate_pictures(
     trials of two classes, or if it has sham feedback and ``unblind`` is not given.
     """
     table = _table(folder, unblind)
-    aborted = aborted_blocks(folder.journal_file)
+    aborted = set_aside(folder.journal_file)
     trials, n_missing = _with_picture(folder, read_trials(table, aborted))
     _check_enough(folder, trials)
     label = _label(folder)

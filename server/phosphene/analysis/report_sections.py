@@ -133,7 +133,7 @@ def signal(material: Material) -> Html:
 
 def timing(material: Material) -> Html:
     """Return when the images came."""
-    phases = material.course.phases
+    phases, diode = material.course.phases, material.settings.recording.photodiode
     errors = {phase.phase: phase.interval_errors for phase in phases}
     drawn = any(np.abs(values).max(initial=0) > 5e-5 for values in errors.values())
     rows = [
@@ -142,13 +142,15 @@ def timing(material: Material) -> Html:
             words.milliseconds(phase.lateness),
             words.milliseconds(phase.interval_errors),
             str(phase.late_frames),
+            *([words.milliseconds(phase.light_lags(diode))] if diode else []),
         ]
         for phase in phases
     ]
     header = ["phase", "flip minus plan", "time between images minus plan", "frames missed"]
+    header += ["light minus flip"] if diode else []
     return section(
         "Timing",
-        paragraph(words.light(material.settings.screen)),
+        paragraph(words.light(material.settings.screen, diode)),
         table(header, rows, "Median (smallest to largest) over the images of complete blocks, ms"),
         figure(plots.timing_plot(errors), "Pairs of images within a block.") if drawn else Html(),
     )
@@ -236,6 +238,6 @@ def _counts(material: Material) -> Html:
         ]
         for phase in material.course.phases
     ]
-    incidents = [f"Interrupted: {reason}" for reason in material.course.incidents]
+    incidents = [f"Incident: {reason}" for reason in material.course.incidents]
     notes = [f"Note, {text}" for text in material.course.notes]
     return Html(table(header, rows, "Complete and planned") + bullets([*incidents, *notes]))

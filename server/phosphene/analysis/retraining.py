@@ -28,7 +28,7 @@ from phosphene.errors import PhospheneError
 from phosphene.events import Onset
 from phosphene.evidence import FLOOR
 from phosphene.interfaces import Context, Decoder, TrainingSet
-from phosphene.journal import BlockKey, aborted_blocks
+from phosphene.journal import BlockKey, set_aside
 from phosphene.messages import Retrain, Retrained
 from phosphene.pipeline import Pipeline
 from phosphene.registry import Registry
@@ -177,8 +177,8 @@ class _Retraining:
         return self._take(found, data, fitted) if compare(old, new).better else found
 
     @cached_property
-    def _aborted(self) -> frozenset[BlockKey]:
-        return aborted_blocks(self.folder.journal_file)
+    def _aborted(self) -> Collection[BlockKey]:
+        return set_aside(self.folder.journal_file)
 
     def _counts(self, onset: Onset) -> bool:
         return block_of(onset) not in self._aborted

@@ -82,8 +82,13 @@ def screen(settings: ScreenSettings) -> str:
     return f"{settings.kind}, {size}, {rate}"
 
 
-def light(settings: ScreenSettings) -> str:
+def light(settings: ScreenSettings, photodiode: str | None = None) -> str:
     """Return what the onsets are."""
+    if photodiode:
+        lag = settings.lag * MILLISECONDS
+        return (
+            f"Light was seen by {photodiode}; epochs begin {lag:g} ms behind the flip, as stated."
+        )
     if settings.kind == "headless":
         return "Onsets are simulated flip times, not light."
     if settings.lag:

@@ -11,15 +11,19 @@ import typer
 from rich.console import Console
 
 from phosphene.cli import config, control, keys, plugins, pool, worker
+from phosphene.cli.aside import exclude, redo
 from phosphene.cli.audit import audit
 from phosphene.cli.demo import demo
 from phosphene.cli.evaluate import evaluate
 from phosphene.cli.gallery import gallery
 from phosphene.cli.importing import import_dataset
+from phosphene.cli.lab import lab
+from phosphene.cli.participant import participant
 from phosphene.cli.pictures import evaluate_pictures
 from phosphene.cli.plan import plan
 from phosphene.cli.prospect import prospect
 from phosphene.cli.recover import recover
+from phosphene.cli.replay import replay
 from phosphene.cli.report import report
 from phosphene.cli.reproduce import reproduce
 from phosphene.cli.run import run
@@ -43,6 +47,10 @@ app.command()(control.pause)
 app.command()(control.resume)
 app.command()(control.stop)
 app.command()(control.note)
+app.command()(redo)
+app.command()(exclude)
+app.command()(lab)
+app.command()(participant)
 app.command("import")(import_dataset)
 app.command()(reproduce)
 app.command()(train)
@@ -51,6 +59,7 @@ app.command()(audit)
 app.command()(evaluate_pictures)
 app.command()(plan)
 app.command()(prospect)
+app.command()(replay)
 app.command()(report)
 app.command()(gallery)
 app.command()(recover)

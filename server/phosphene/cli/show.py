@@ -14,7 +14,8 @@ from rich.progress import (
 )
 
 from phosphene.channels import told
-from phosphene.messages import Channels, Message, Status
+from phosphene.continuity import Fault
+from phosphene.messages import Channels, Message, Silence, Status
 from phosphene.messages import Progress as TaskProgress
 from phosphene.states import State
 
@@ -65,6 +66,10 @@ class Display:
             case Channels(bad=bad) if bad != self._bad:
                 self._bad = bad
                 self._say(f"channels: {told(bad) or 'all well again'}", "yellow" if bad else "")
+            case Fault():
+                self._say(f"the EEG has {message.words}", "yellow")
+            case Silence():
+                self._say("no EEG arrives", "yellow")
 
     def _status(self, status: Status) -> None:
         self._total_seconds = max(self._total_seconds, status.seconds_left)

@@ -13,6 +13,7 @@ from phosphene.events import Onset
 CLASS_COLUMNS = ("wnid", "class", "label", "trial_type")
 """Where the class is looked for, in this order."""
 NOTHING = ("", "n/a")
+SET_ASIDE = ("aborted", "excluded")
 DURATION = 0.5
 """Seconds that an image stays if the table does not say."""
 PAUSE = 4.0
@@ -89,7 +90,7 @@ def _class_column(path: Path, rows: Sequence[Row], asked: str | None) -> str:
 
 
 def _is_trial(row: Row, column: str, rows: Sequence[Row]) -> bool:
-    if (row[column] or "") in NOTHING or row.get("status") == "aborted":
+    if (row[column] or "") in NOTHING or row.get("status") in SET_ASIDE:
         return False
     told_apart = {"trial_type": "stimulus", "phase": "record"}
     return all(

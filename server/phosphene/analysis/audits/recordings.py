@@ -17,7 +17,7 @@ from phosphene.dataset.study import SessionFolder
 from phosphene.dataset.xdf_reader import Segment, read_segment
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
-from phosphene.journal import aborted_blocks
+from phosphene.journal import set_aside
 from phosphene.stimulus import StimulusSet
 from phosphene.training import block_of
 
@@ -55,7 +55,7 @@ def of_session(folder: SessionFolder, lag: float = 0.0) -> Recording:
 
     ``lag`` is the time from flip to light. Raises ``PhospheneError`` if nothing was recorded.
     """
-    aborted = aborted_blocks(folder.journal_file)
+    aborted = set_aside(folder.journal_file)
     segments = [read_segment(path) for path in folder.segments("record")]
     if not segments:
         raise PhospheneError(f"{folder.title} has no recording of the phase 'record'")
