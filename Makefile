@@ -60,7 +60,7 @@ $(VENV)/networks: $(VENV)/core
 
 # Everything the tests use: amplifier, screen, validators.
 $(VENV)/dev: $(VENV)/core
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lsl,screen,clip,riemann,braindecode,diffusion,parallel]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lsl,brainflow,screen,clip,riemann,braindecode,diffusion,parallel]' --group dev
 	touch $@
 
 # A screen that is not there and the libraries that draw on it; elsewhere than on Debian, or
@@ -82,3 +82,21 @@ clean:
 .PHONY: picture
 picture: $(VENV)/core
 	$(BIN)/python docs/images/make_loop.py demo-data
+
+# Every fault that a session must survive, on real processes, 200 kills among them: half an hour.
+.PHONY: faults
+faults: export OMP_NUM_THREADS := 1
+faults: system-packages $(VENV)/dev
+	$(BIN)/python tests/faults/suite.py
+
+# Eight hours of a session in accelerated time, memory watched: a quarter of an hour.
+.PHONY: soak
+soak: export OMP_NUM_THREADS := 1
+soak: $(VENV)/core
+	$(BIN)/python tests/faults/soak.py
+
+# Acquisition beside mne-lsl, pylsl, scipy and h5py: two minutes, on a quiet machine.
+.PHONY: benchmark-acquisition
+benchmark-acquisition: export OMP_NUM_THREADS := 1
+benchmark-acquisition: $(VENV)/dev
+	$(BIN)/python benchmarks/acquisition.py
