@@ -8,7 +8,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.continuity import GAP, SETTLING, Fault
+from phosphene.continuity import GAP, Fault
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
 from phosphene.ring import Ring
@@ -42,12 +42,16 @@ class EpochCutter:
 
     An epoch begins with the sample nearest to onset + ``tmin`` + ``delay``, by the samples' own
     times. Where these run backwards the latest so far counts, so that "nearest" has one answer.
+    None begins less than ``settling`` seconds behind a fault.
     """
 
-    def __init__(self, spec: SignalSpec, tmin: float, tmax: float, delay: float) -> None:
+    def __init__(
+        self, spec: SignalSpec, tmin: float, tmax: float, delay: float, settling: float
+    ) -> None:
         self.n_times = whole_samples(tmax - tmin, spec.sfreq, "epoch (tmax - tmin)")
         self._sfreq = spec.sfreq
         self._shift = tmin + delay
+        self._settling = settling
         capacity = self.n_times + round(HISTORY * spec.sfreq)
         self._data = Ring(spec.n_channels, capacity, np.float32)
         self._times = Ring(1, capacity, np.float64)
@@ -74,7 +78,7 @@ class EpochCutter:
             self._times.append(times[np.newaxis, piece])
             self._newest = times[piece][-1]
             self._cut()
-        while self._faults and self._faults[0].stop + SETTLING < self._oldest():
+        while self._faults and self._faults[0].stop + self._settling < self._oldest():
             self._faults.popleft()
 
     def mark(self, onset: Onset) -> None:
@@ -135,7 +139,7 @@ class EpochCutter:
         for fault in self._faults:
             if times[0] <= fault.stop and times[-1] >= fault.start:
                 return f"it spans {fault.words}"
-            if fault.start <= times[0] <= fault.stop + SETTLING:
+            if fault.start <= times[0] <= fault.stop + self._settling:
                 return f"the filters have not settled after {fault.words}"
         gap = times[-1] - times[0] - (self.n_times - 1) / self._sfreq
         if gap > GAP:

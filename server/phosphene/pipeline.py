@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.choice import Chosen
-from phosphene.continuity import Continuity, pieces
+from phosphene.continuity import SETTLING, Continuity, pieces
 from phosphene.epochs import Cut, EpochCutter, Incomplete
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
@@ -42,6 +42,8 @@ class Pipeline:
             raise PhospheneError(f"no EEG channel; found {', '.join(sorted(set(spec.types)))}")
         self._all = len(self._picks) == spec.n_channels
         self._raw = self.spec = pick_channels(spec, self._picks)
+        self.settling = SETTLING if stream else 0.0
+        """Seconds behind a fresh start in which no epoch is cut."""
         self._continuity = Continuity(self._raw)
         self._stream: list[StreamStep] = []
         for chosen in stream:
@@ -166,7 +168,7 @@ class Pipeline:
             step.reset()
 
     def _new_cutter(self) -> EpochCutter:
-        return EpochCutter(self.spec, self.tmin, self._tmax, self.delay)
+        return EpochCutter(self.spec, self.tmin, self._tmax, self.delay, self.settling)
 
 
 def pick_channels(spec: SignalSpec, picks: Sequence[int]) -> SignalSpec:

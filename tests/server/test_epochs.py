@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from phosphene import Onset, PhospheneError, Signal, SignalSpec
-from phosphene.continuity import GAP
+from phosphene.continuity import GAP, SETTLING
 from phosphene.epochs import HISTORY, EpochCutter, whole_samples
 
 SFREQ = 100.0
@@ -44,7 +44,7 @@ def split(signal: Signal, cuts: Sequence[int]) -> list[Signal]:
 
 
 def cutter(tmin: float = 0.1, tmax: float = 0.4, delay: float = 0.02) -> EpochCutter:
-    return EpochCutter(SPEC, tmin, tmax, delay)
+    return EpochCutter(SPEC, tmin, tmax, delay, SETTLING)
 
 
 @dataclass
@@ -181,7 +181,7 @@ def test_an_epoch_begins_with_the_sample_nearest_to_its_start(
 ) -> None:
     signal = regular(600)
     signal = Signal(signal.data, signal.stamps, offset)
-    its = EpochCutter(SPEC, tmin, tmin + n_times / SFREQ, delay)
+    its = EpochCutter(SPEC, tmin, tmin + n_times / SFREQ, delay, SETTLING)
     assert its.n_times == n_times
     its.mark(make_onset(time + offset))
     its.feed(signal)
@@ -296,7 +296,7 @@ def test_a_length_of_no_whole_number_of_samples_is_refused_with_one_that_works(
 
 def test_the_papers_epoch_at_512_hz_is_refused() -> None:
     with pytest.raises(PhospheneError) as refusal:
-        EpochCutter(SignalSpec(("Cz",), ("eeg",), 512.0), 0.02, 0.5, 0.0)
+        EpochCutter(SignalSpec(("Cz",), ("eeg",), 512.0), 0.02, 0.5, 0.0, SETTLING)
     assert str(refusal.value) == (
         "epoch (tmax - tmin) of 0.48 s is 245.76 samples at 512 Hz; "
         "the nearest possible is 0.48046875 s"

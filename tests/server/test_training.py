@@ -188,8 +188,9 @@ def test_stimuli_without_their_samples_are_reported_with_the_reason(
     assert len(data.trials) + len(incomplete) == len(shown)
     assert len(data.epochs) == len(data.trials)
     assert reasons[0].startswith("its first 0.2")
-    assert reasons[4] == "a gap of 0.500 s lies in it"
-    assert set(reasons) == {0, 4}
+    assert reasons[4] == "it spans a gap of 0.504 s"
+    assert "settled after a gap" in reasons[5]
+    assert set(reasons) == {0, 4, 5, 6}
     assert data.trials[-1] == last  # The gap moved the end of the recording.
 
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from phosphene.bundle import Bundle, load_bundle
 from phosphene.clock import Clock
-from phosphene.continuity import SETTLING
 from phosphene.epochs import Cut
 from phosphene.events import Onset
 from phosphene.interfaces import Context
@@ -108,7 +107,7 @@ class _LoadedBundle:
     def _join(self, samples: Samples) -> None:
         self._pipeline.open_segment()
         self._segment, self._joined = samples.segment, samples.first
-        settling = SETTLING if samples.first else 0.0
+        settling = self._pipeline.settling if samples.first else 0.0
         self._settled = round(settling * self._pipeline.spec.sfreq)
 
     def mark(self, onset: Onset) -> Outgoing:
