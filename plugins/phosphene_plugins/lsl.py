@@ -3,55 +3,28 @@
 ``python -m phosphene_plugins.lsl`` lists the streams that this computer sees.
 """
 
-import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from phosphene import Context, PhospheneError, Signal, Source, SourceConfig, hookimpl
-from phosphene_plugins._channels import ChannelSettings, Described, describe
+from phosphene_plugins._inlets import Inlet, MarkerInlet, StreamSettings
 
 if TYPE_CHECKING:
     from pylsl import StreamInfo
 
 SEARCH = 1.0
 """Seconds in which the outlets of a network have answered."""
-ANSWER = 10.0
-"""Seconds that a stream has to answer once it is found."""
-CHUNK = 0.01
-"""Seconds of signal that are worth waking up for."""
-BUFFER = 1.0
-"""Seconds of signal that one read returns at most."""
-OFFSET_INTERVAL = 5.0
-"""Seconds between two looks at the clock offset; liblsl measures it about as often."""
 SAME_CLOCK = 1e-3
 """Seconds by which LSL's clock may differ from Python's."""
-
-log = logging.getLogger(__name__)
 
 
 @hookimpl
 def acquisition() -> Mapping[str, type[SourceConfig]]:
     """Offer the source ``lsl``."""
     return {"lsl": LslConfig}
-
-
-class StreamSettings(ChannelSettings, frozen=True):
-    """Which stream to read; of name, type and source_id, what is given must match."""
-
-    name: str | None = None
-    type: str | None = None
-    source_id: str | None = None
-    channels: int | None = None
-    """Number of channels that the stream must have."""
-    sfreq: float | None = None
-    """Nominal rate in Hz that the stream must have."""
 
 
 class LslConfig(StreamSettings, frozen=True):
@@ -61,7 +34,8 @@ class LslConfig(StreamSettings, frozen=True):
     timeout: float = 10.0
     """Seconds to look for each stream."""
     beside: tuple[StreamSettings, ...] = ()
-    """Auxiliary inputs, a photodiode, triggers: recorded with their own stamps, never decoded."""
+    """Auxiliary inputs, a photodiode, triggers, markers: recorded with their own stamps, never
+    decoded."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,139 +45,65 @@ class LslConfig(StreamSettings, frozen=True):
     def build(self, context: Context) -> Source:
         """Find and open the streams; ``PhospheneError`` lists the visible ones if it cannot."""
         _check_library()
-        opened: list[Inlet] = []
+        opened: list[Inlet | MarkerInlet] = []
         try:
-            for settings in (self, *self.beside):
-                opened.append(Inlet(_find(settings, self.timeout), settings))
-            eeg, *others = opened
-            return LslStreams(eeg, others) if others else eeg
+            eeg = Inlet(_find(self, self.timeout), self)
+            opened.append(eeg)
+            for settings in self.beside:
+                opened.append(_open(_find(settings, self.timeout), settings))
+            return LslStreams(eeg, opened[1:]) if self.beside else eeg
         except BaseException:
-            for inlet in opened:
-                inlet.close()
+            for each in opened:
+                each.close()
             raise
+
+
+def _open(found: "StreamInfo", settings: StreamSettings) -> Inlet | MarkerInlet:
+    """Return an inlet for a stream beside the EEG, with or without a rate."""
+    return Inlet(found, settings) if found.nominal_srate() else MarkerInlet(found, settings)
 
 
 class LslStreams:
     """Several inlets; that with the EEG sets the pace."""
 
-    def __init__(self, eeg: "Inlet", others: Sequence["Inlet"]) -> None:
-        self._eeg = eeg
-        self._others = {each.name: each for each in others}
-        names = [channel for each in (eeg, *others) for channel in each.spec.channels]
+    def __init__(self, eeg: Inlet, others: Sequence[Inlet | MarkerInlet]) -> None:
+        self._eeg, self._others = eeg, others
+        self._signals = {each.name: each for each in others if isinstance(each, Inlet)}
+        self._markers = {each.name: each for each in others if isinstance(each, MarkerInlet)}
+        channels = [name for each in (eeg, *self._signals.values()) for name in each.spec.channels]
+        names = [*channels, *self._markers]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise PhospheneError(
                 f"channels of several streams have one name: {', '.join(twice)}; rename those of "
                 "one with 'labels'"
             )
-        if len(self._others) < len(others) or "EEG" in self._others:
-            raise PhospheneError("streams beside the EEG need names of their own, other than 'EEG'")
+        told = {"EEG", "Markers", *self._signals, *self._markers}
+        if len(told) < len(others) + 2:
+            raise PhospheneError(
+                "streams beside the EEG need names of their own, other than 'EEG' and 'Markers'"
+            )
         self.spec = eeg.spec
-        self.beside = {name: each.spec for name, each in self._others.items()}
+        self.beside = {name: each.spec for name, each in self._signals.items()}
+        self.markers = tuple(self._markers)
 
     def read(self, timeout: float) -> Signal | None:
         """Return what has arrived of the EEG, and with it what has arrived of the others."""
         signal = self._eeg.read(timeout)
         if signal is None:
             return None
-        found = {name: each.read(0.0) for name, each in self._others.items()}
-        beside = {name: chunk for name, chunk in found.items() if chunk is not None}
-        return replace(signal, beside=beside)
+        signals = {name: each.read(0.0) for name, each in self._signals.items()}
+        markers = {name: each.read() for name, each in self._markers.items()}
+        return replace(
+            signal,
+            beside={name: chunk for name, chunk in signals.items() if chunk is not None},
+            markers={name: chunk for name, chunk in markers.items() if chunk is not None},
+        )
 
     def close(self) -> None:
         """Disconnect."""
-        for inlet in (self._eeg, *self._others.values()):
+        self._eeg.close()
+        for inlet in self._others:
             inlet.close()
-
-
-class Inlet:
-    """One stream: raw stamps, samples in volts."""
-
-    def __init__(self, found: "StreamInfo", config: StreamSettings) -> None:
-        from pylsl import StreamInlet
-
-        self.name = found.name()
-        self._stream = f"LSL stream {found.name()!r} on {found.hostname()}"
-        self._inlet = StreamInlet(found)
-        try:
-            described = self._open(config)
-        except BaseException:
-            self.close()
-            raise
-        self.spec = described.spec
-        self._gains = described.gains
-        self._chunk = max(1, round(CHUNK * self.spec.sfreq))
-        n_times = max(self._chunk, round(BUFFER * self.spec.sfreq))
-        self._buffer = np.empty((n_times, self.spec.n_channels), self._inlet.np_dtype)
-
-    def _open(self, config: StreamSettings) -> Described:
-        try:
-            described = self._describe(self._inlet.info(ANSWER), config)
-            self._inlet.open_stream(ANSWER)
-            self._offset = float(self._inlet.time_correction(ANSWER))
-        except RuntimeError as error:
-            raise PhospheneError(f"{self._stream} does not answer: {error}") from None
-        self._next_offset = time.perf_counter() + OFFSET_INTERVAL
-        return described
-
-    def _describe(self, info: "StreamInfo", config: StreamSettings) -> Described:
-        if self._inlet.np_dtype is None:
-            raise PhospheneError(f"{self._stream} carries text, not samples")
-        for field, found in (("channels", info.channel_count()), ("sfreq", info.nominal_srate())):
-            if getattr(config, field) not in (None, found):
-                expected = getattr(config, field)
-                raise PhospheneError(
-                    f"{self._stream}: expected {field} {expected:g}, found {found:g}"
-                )
-        if not info.source_id():
-            log.warning("%s has no source_id: if it breaks off, LSL cannot resume it", self._stream)
-        try:
-            xml = ET.fromstring(info.as_xml())  # noqa: S314 (expat limits the expansion of entities)
-        except ET.ParseError as error:
-            raise PhospheneError(f"{self._stream} has broken metadata: {error}") from None
-        return describe(xml, config, self._stream)
-
-    def read(self, timeout: float) -> Signal | None:
-        """Return what has arrived since the last call, if possible 10 ms of signal, or None.
-
-        A stream with a source_id that breaks off is silent until it returns; ``PhospheneError``
-        if it has none.
-        """
-        samples, stamps = self._pull(min(timeout, CHUNK), self._chunk)
-        if len(stamps) == 0 and timeout > CHUNK:
-            samples, stamps = self._pull(timeout - CHUNK, 1)
-        if len(stamps) == 0:
-            return None
-        data = np.empty((self.spec.n_channels, len(stamps)), np.float32)
-        np.multiply(samples.T, self._gains, out=data, casting="same_kind")
-        return Signal(data, stamps.copy(), self._current_offset())
-
-    def _pull(self, timeout: float, n_times: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Return samples, shape (n_times, n_channels), and stamps once there are ``n_times``.
-
-        After ``timeout`` it is what there is.
-        """
-        try:
-            return self._inlet.pull_chunk(  # type: ignore[no-any-return]
-                timeout, len(self._buffer), self._buffer, n_times, as_numpy=True
-            )
-        except RuntimeError as error:
-            raise PhospheneError(f"{self._stream} broke off: {error}") from None
-
-    def _current_offset(self) -> float:
-        now = time.perf_counter()
-        if now >= self._next_offset:
-            self._next_offset = now + OFFSET_INTERVAL
-            try:
-                # liblsl measures in a thread of its own; 0 s asks for what it has.
-                self._offset = float(self._inlet.time_correction(0.0))
-            except RuntimeError as error:
-                log.info("%s: the clock offset stays %g s: %s", self._stream, self._offset, error)
-        return self._offset
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._inlet.close_stream()
-        del self._inlet
 
 
 def visible_streams() -> str:

@@ -25,7 +25,7 @@ from phosphene.interfaces import (
     StreamStepConfig,
     TrainingSet,
 )
-from phosphene.signals import Epochs, Signal, SignalSpec
+from phosphene.signals import Epochs, Markers, Signal, SignalSpec
 from phosphene.stimulus import StimulusSet
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "GeneratorConfig",
     "ImageEncoder",
     "ImageEncoderConfig",
+    "Markers",
     "Onset",
     "ParadigmConfig",
     "PhospheneError",

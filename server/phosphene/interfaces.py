@@ -85,6 +85,14 @@ class SourceOfMany(Source, Protocol):
 
 
 @runtime_checkable
+class SourceWithMarkers(Source, Protocol):
+    """An amplifier with streams that have no rate: a trigger box, a button."""
+
+    markers: Sequence[str]
+    """Their names; what they say comes in ``Signal.markers``."""
+
+
+@runtime_checkable
 class SourceWithImpedances(Source, Protocol):
     """An amplifier that measures how well its electrodes are connected."""
 

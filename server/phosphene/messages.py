@@ -157,6 +157,8 @@ class Ready(_Message, frozen=True):
     """From acquisition: what the source delivers."""
     beside: tuple[SignalSpec, ...] = ()
     """From acquisition: what it delivers beside the EEG."""
+    markers: tuple[str, ...] = ()
+    """From acquisition: streams without a rate, by name."""
     refresh_rate: float = 0.0
     """From the presenter: in Hz."""
     endpoints: dict[str, str] = {}

@@ -86,13 +86,12 @@ class ReadBack:
         return float(np.median(self.lags))
 
 
-def read_back(onsets: Sequence[Onset], times: Array, values: Array) -> ReadBack:
-    """Match the pulses of a channel, sampled at ``times``, with onsets.
+def read_back(onsets: Sequence[Onset], pulses: Array) -> ReadBack:
+    """Match the times of pulses with onsets.
 
     Only images must have one: where no picture came in time, a cross appears without a flash.
     """
     images = [onset for onset in onsets if onset.event == "stimulus"]
-    pulses = find_pulses(np.array([onset.time for onset in images]), times, values)
     matched: dict[int, float] = {}
     taken: set[int] = set()
     for onset in onsets:
@@ -107,11 +106,13 @@ def read_back(onsets: Sequence[Onset], times: Array, values: Array) -> ReadBack:
     return ReadBack(matched, len(images), n_missing, int(during.sum()) - len(taken), lags)
 
 
-def find_pulses(expected: Array, times: Array, values: Array) -> Array:
-    """Return when pulses begin, to a fraction of a sample; none if the channel has no contrast.
+def find_pulses(onsets: Sequence[Onset], times: Array, values: Array) -> Array:
+    """Return when the pulses of a channel, sampled at ``times``, begin, to a fraction of a sample.
 
-    How high a pulse is, is learnt from what follows the ``expected`` times.
+    How high a pulse is, is learnt from what follows the images; a channel without contrast has
+    none.
     """
+    expected = np.array([onset.time for onset in onsets if onset.event == "stimulus"])
     rest, high, noise = _levels(expected, times, values)
     height = high - rest
     if not abs(height) > CONTRAST * noise or height == 0:

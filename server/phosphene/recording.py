@@ -18,20 +18,24 @@ class RecordingSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_lost: Annotated[float, Meta(ge=0, le=1)] = 0.1
     """Share of the block's images whose EEG cannot be used."""
     photodiode: str | None = None
-    """Channel of the amplifier that sees a light on the screen, to tell when stimuli appeared."""
+    """Channel that sees a light on the screen, to tell when stimuli appeared; or stream of markers
+    that tell of it."""
     trigger: str | None = None
-    """Channel that shows the triggers that the amplifier received."""
+    """Channel that shows the triggers that the amplifier received; or stream of markers."""
 
 
-def check_channels(specs: Sequence[SignalSpec], settings: RecordingSettings) -> None:
-    """Raise ``PhospheneError`` unless the channels that tell of onsets exist, and are no EEG."""
+def check_channels(
+    specs: Sequence[SignalSpec], markers: Sequence[str], settings: RecordingSettings
+) -> None:
+    """Raise ``PhospheneError`` unless what tells of onsets exists, and is no EEG."""
     channels = [each for spec in specs for each in zip(spec.channels, spec.types, strict=True)]
-    others = [name for name, kind in channels if kind != "eeg"]
+    others = [*(name for name, kind in channels if kind != "eeg"), *markers]
     for field in ("photodiode", "trigger"):
         if (name := getattr(settings, field)) not in (None, *others):
             known = ", ".join(others) or "none"
             raise PhospheneError(
-                f"recording.{field}: {name!r} is no channel of the amplifier that is not EEG; "
+                f"recording.{field}: {name!r} is neither a channel of the amplifier, other than "
+                "EEG, nor a stream of markers; "
                 f"those are: {known}"
             )
 

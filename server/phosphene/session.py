@@ -53,6 +53,8 @@ class Session(Runs):
         self._check_signal = check_signal
         self._beside: tuple[SignalSpec, ...] = ()
         """Streams that are recorded beside the EEG."""
+        self._markers: tuple[str, ...] = ()
+        """Those without a rate."""
         self._training = self._assessing = False
         super().__init__(plan, folder, journal, now)
 
@@ -92,7 +94,8 @@ class Session(Runs):
             waiting.discard(ready.role)
             if ready.spec:
                 self._spec, self._beside = ready.spec, ready.beside
-        check_channels((self._spec, *self._beside), self._plan.recording)
+                self._markers = ready.markers
+        check_channels((self._spec, *self._beside), self._markers, self._plan.recording)
         self._check_signal(self._spec)
         left = self._ledger.seconds_left
         if problem := guard.disk_problem(self._folder.path, self._spec, left):

@@ -42,7 +42,22 @@ class SignalSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return len(self.channels)
 
 
+@dataclass(frozen=True, slots=True)
+class Markers:
+    """What a stream without a rate said; ``stamps`` and ``offset`` are those of a ``Signal``."""
+
+    texts: tuple[str, ...]
+    stamps: NDArray[np.float64]
+    offset: float = 0.0
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Seconds on the LSL clock by text, shape (n_texts,)."""
+        return self.stamps + self.offset
+
+
 NOTHING: Mapping[str, "Signal"] = MappingProxyType({})
+NO_MARKERS: Mapping[str, Markers] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,8 @@ class Signal:
     offset: float = 0.0
     beside: Mapping[str, "Signal"] = field(default_factory=lambda: NOTHING)
     """What came meanwhile of other streams, by name: recorded, and never decoded."""
+    markers: Mapping[str, Markers] = field(default_factory=lambda: NO_MARKERS)
+    """And of those without a rate."""
 
     @property
     def times(self) -> NDArray[np.float64]:

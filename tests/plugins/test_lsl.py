@@ -18,9 +18,9 @@ import pylsl
 import pytest
 from numpy.typing import NDArray
 
-from phosphene import Context, PhospheneError, Signal, SignalSpec, Source, StimulusSet
-from phosphene.interfaces import SourceOfMany
-from phosphene_plugins import lsl
+from phosphene import Context, Markers, PhospheneError, Signal, SignalSpec, Source, StimulusSet
+from phosphene.interfaces import SourceOfMany, SourceWithMarkers
+from phosphene_plugins import _inlets, lsl
 from phosphene_plugins.lsl import LslConfig, StreamSettings, acquisition, visible_streams
 
 CONTEXT = Context(StimulusSet(Path(), {}, ()))
@@ -307,7 +307,7 @@ def test_a_lost_stream_without_source_id_is_an_error_in_words(
 def test_a_lost_stream_with_source_id_is_silent_until_it_returns(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lsl, "OFFSET_INTERVAL", 0.0)
+    monkeypatch.setattr(_inlets, "OFFSET_INTERVAL", 0.0)
     outlet = _outlet(name)
     with _opened(LslConfig(name=name)) as source:
         outlet.push_chunk([[0.0] * 5] * 3)
@@ -485,6 +485,32 @@ def test_other_streams_are_read_beside_the_eeg_with_their_own_stamps(
         np.concatenate([chunk.stamps for chunk in chunks]), 500 + np.arange(40) / 2000
     )
     assert {tuple(column) for chunk in chunks for column in chunk.data.T} == {(1.0, 2.0)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "sample", "text"),
+    [("string", ["S  1"], "S  1"), ("int32", [12], "12"), ("float32", [1.5, 2], "1.5 2")],
+)
+def test_streams_without_a_rate_are_read_as_markers(
+    name: str, kind: str, sample: list[Any], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lsl, "SEARCH", 1.0)
+    eeg, given = _outlet(name), {"type": "Markers", "nominal_srate": 0}
+    box = _outlet(f"{name}-box", _nothing, channel_count=len(sample), channel_format=kind, **given)
+    beside = (StreamSettings(name=f"{name}-box"),)
+    with _opened(LslConfig(name=name, beside=beside)) as source:
+        assert isinstance(source, SourceWithMarkers)
+        assert list(source.markers) == [f"{name}-box"]
+        box.push_sample(sample, 500.25)
+        found: list[Markers] = []
+        end = time.perf_counter() + 20
+        while not found and time.perf_counter() < end:
+            eeg.push_sample([0.0] * 5)
+            if signal := source.read(0.05):
+                found += signal.markers.values()
+    [markers] = found
+    assert (markers.texts, list(markers.stamps)) == ((text,), [500.25])
+    assert markers.offset == pytest.approx(0, abs=0.01)
 
 
 def test_streams_that_name_a_channel_alike_are_refused(

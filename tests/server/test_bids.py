@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from phosphene import Onset, PhospheneError, Signal, SignalSpec
+from phosphene import Markers, Onset, PhospheneError, Signal, SignalSpec
 from phosphene.dataset.bids import RunInfo, export_segment
 from phosphene.dataset.study import SessionFolder
 from phosphene.dataset.xdf import XdfWriter
 from phosphene.dataset.xdf_reader import read_segment
 from phosphene.journal import BlockKey, Noted, SetAside
 from phosphene.lab import Lab
+from phosphene.recording import RecordingSettings
 
 SFREQ = 250.0
 OFFSET = -12.5
@@ -281,6 +282,20 @@ def test_the_run_says_how_it_was_recorded(study: Study) -> None:
     assert found == found | expected
 
 
+def test_the_run_says_how_steady_its_time_stamps_were(folder: SessionFolder) -> None:
+    path = folder.new_segment("record", "interleaved", 1)
+    writer = XdfWriter(path, SPEC)
+    wobble = np.random.default_rng(0).normal(0, 0.001, 1000)
+    stamps = 100 + np.arange(1000) / (0.999 * SFREQ) + wobble
+    stamps[600:] += 3  # A break does not count.
+    writer.write_signal(Signal(np.zeros((SPEC.n_channels, 1000), np.float32), stamps))
+    writer.close()
+    found = sidecar(export_segment(folder, path, INFO))
+    assert found["SamplingFrequency"] == SFREQ
+    assert found["EffectiveSamplingFrequency"] == pytest.approx(0.999 * SFREQ, rel=1e-3)
+    assert found["TimestampJitter"] == pytest.approx(0.001 * np.sqrt(2), rel=0.1)
+
+
 def test_electrodes_lie_where_the_amplifier_said(study: Study) -> None:
     positions = read(study.runs[0]).get_montage().get_positions()
     assert positions["coord_frame"] == "head"
@@ -405,6 +420,35 @@ def test_faults_of_the_signal_are_annotated_where_the_file_has_them(study: Study
     shutil.rmtree(study.root / "sourcedata" / "sub-02")
 
 
+def test_streams_of_markers_are_events_and_tell_of_onsets(study: Study) -> None:
+    folder = SessionFolder.create(study.root, "02", "01")
+    path = folder.new_segment("record", "interleaved", 1)
+    writer = XdfWriter(path, SPEC, {}, markers=("box", "buttons"))
+    data, stamps = np.zeros((SPEC.n_channels, 1250), np.float32), 100 + np.arange(1250) / SFREQ
+    triggers = np.array([each.time + 0.0041 for each in onsets()])
+    box = Markers(("S  1",) * len(triggers), triggers - 7, 7.0)
+    buttons = Markers(("left\tright",), np.array([102.0]), OFFSET)
+    writer.write_signal(Signal(data, stamps, OFFSET, markers={"box": box, "buttons": buttons}))
+    for each in onsets():
+        writer.write_marker(each)
+    writer.close()
+    recording = read_segment(path)
+    assert recording.markers == ("box", "buttons")
+    assert [each.texts for each in recording.marks("buttons")] == [("left\tright",)]
+    kept = [each.times[0] for each in recording.marks("box")]
+    np.testing.assert_array_equal(kept, box.times)
+    info = replace(INFO, recording=RecordingSettings(trigger="box"))
+    rows = events(export_segment(folder, path, info))
+    said = sorted(row["note"] for row in rows if row["trial_type"] == "marker")
+    assert said == [*["box: S 1"] * len(triggers), "buttons: left right"]
+    shown = [row for row in rows if row["trial_type"] == "stimulus"]
+    assert {row["onset_source"] for row in shown} == {"trigger"}
+    assert [float(row["trigger_time"]) for row in shown] == pytest.approx(triggers)
+    assert validate(study.root)["error"] == set()
+    shutil.rmtree(study.root / "sub-02")
+    shutil.rmtree(study.root / "sourcedata" / "sub-02")
+
+
 def test_streams_beside_the_eeg_are_channels_of_the_run(folder: SessionFolder) -> None:
     other = SignalSpec(("AUX1",), ("misc",), 2 * SFREQ)
     path = folder.new_segment("record", "interleaved", 1)
@@ -422,6 +466,8 @@ def test_streams_beside_the_eeg_are_channels_of_the_run(folder: SessionFolder) -
     kept = list(recording.signals("aux"))
     assert kept[0].offset == 93.0
     np.testing.assert_array_equal(np.hstack([each.data for each in kept])[0], values)
-    run = mne.io.read_raw_brainvision(export_segment(folder, path, INFO), verbose="ERROR")
+    exported = export_segment(folder, path, INFO)
+    run = mne.io.read_raw_brainvision(exported, verbose="ERROR")
     assert run.ch_names == [*SPEC.channels, "AUX1"]
     np.testing.assert_allclose(run.get_data("AUX1")[0], values[::2], atol=1e-9)
+    assert sidecar(exported)["MISCChannelCount"] == 2

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from phosphene.events import Onset
-from phosphene.readback import Evidence, read_back
+from phosphene.readback import Evidence, ReadBack, find_pulses, read_back
 
 SFREQ, SECONDS = 1000.0, 12.0
 TIMES = 50.0 + np.arange(round(SFREQ * SECONDS)) / SFREQ
@@ -20,6 +20,10 @@ def onset(time: float, seq: int) -> Onset:
 
 
 ONSETS = [onset(51.0 + 0.5 * n, n) for n in range(20)]
+
+
+def look(values: Array) -> ReadBack:
+    return read_back(ONSETS, find_pulses(ONSETS, TIMES, values))
 
 
 def channel(lags: Array, height: float = 1.0, noise: float = 0.01, rise: float = 0.0) -> Array:
@@ -43,7 +47,7 @@ def test_every_onset_finds_its_flash(
     lag: float, jitter: float, height: float, noise: float
 ) -> None:
     lags = lag + np.random.default_rng(1).uniform(-jitter, jitter, len(ONSETS))
-    found = read_back(ONSETS, TIMES, channel(lags, height, noise))
+    found = look(channel(lags, height, noise))
     assert (found.n_missing, found.n_unmatched) == (0, 0)
     np.testing.assert_allclose(found.lags, lags, atol=1.1 / SFREQ)
     assert found.lag == pytest.approx(lag, abs=jitter + 1.1 / SFREQ)
@@ -51,7 +55,7 @@ def test_every_onset_finds_its_flash(
 
 def test_a_slow_flash_is_timed_between_samples() -> None:
     lags = np.full(len(ONSETS), 0.03)
-    found = read_back(ONSETS, TIMES, channel(lags, rise=0.004, noise=0.0))
+    found = look(channel(lags, rise=0.004, noise=0.0))
     np.testing.assert_allclose(found.lags, 0.032, atol=1e-4)
 
 
@@ -60,7 +64,7 @@ def test_what_is_missing_and_what_is_too_much_is_told() -> None:
     lags[[3, 7]] = np.nan
     values = channel(lags)
     values[(TIMES > 54.75) & (TIMES < 54.85)] += 1.0  # A flash that nobody announced.
-    found = read_back(ONSETS, TIMES, values)
+    found = look(values)
     assert set(range(20)) - found.times.keys() == {3, 7}
     assert found.remarks("AUX1", 0.03) == [
         "2 of 20 images have no pulse on AUX1",
@@ -74,7 +78,7 @@ def test_what_is_missing_and_what_is_too_much_is_told() -> None:
 @pytest.mark.parametrize("noise", [0.0, 1.0])
 def test_a_channel_without_flashes_has_none(noise: float) -> None:
     values = channel(np.full(len(ONSETS), np.nan), noise=noise)
-    found = read_back(ONSETS, TIMES, values)
+    found = look(values)
     assert (len(found.times), found.n_missing) == (0, 20)
 
 

@@ -35,7 +35,7 @@ SESSION = """
 format: 1
 protocol: [record, train, feedback, report]
 stimuli: {{folder: {{path: {images}}}}}
-acquisition: {{lsl: {{name: {amplifier}, type: EEG}}}}
+acquisition: {{lsl: {{name: {amplifier}, type: EEG, beside: {beside}}}}}
 preprocessing: paper
 decoder: power-lr
 generator: retrieval
@@ -85,12 +85,15 @@ def display() -> Iterator[str]:
         server.terminate()
 
 
-def run_session(tmp_path: Path, images: Path, amplifier: str, display: str) -> SessionFolder:
+def run_session(
+    tmp_path: Path, images: Path, amplifier: str, display: str, beside: str = "[]"
+) -> SessionFolder:
     file = tmp_path / "session.yaml"
     file.write_text(
         SESSION.format(
             images=images,
             amplifier=amplifier,
+            beside=beside,
             output=tmp_path / "study",
             cache=tmp_path / "cache",
         )
@@ -171,6 +174,30 @@ def check_bids(folder: SessionFolder) -> None:
     assert len(written) == BLOCKS // 2 * CLASSES
 
 
+BOX = """
+import itertools, time
+import pylsl
+info = pylsl.StreamInfo("box", "Markers", 1, pylsl.IRREGULAR_RATE, "string", "box")
+outlet = pylsl.StreamOutlet(info)
+print("counting", flush=True)
+for number in itertools.count():
+    outlet.push_sample([str(number)])
+    time.sleep(0.2)
+"""
+
+
+def check_box(folder: SessionFolder) -> None:
+    """Nothing that the box said while EEG was recorded is missing."""
+    for path in folder.segments():
+        recording = read_segment(path)
+        told = list(recording.marks("box"))
+        numbers = [int(text) for each in told for text in each.texts]
+        times = [time for each in told for time in each.times]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        seconds = recording.n_samples / recording.spec.sfreq
+        assert times[-1] - times[0] == pytest.approx(seconds, abs=1)
+
+
 def test_a_session_with_a_simulated_amplifier_on_lsl_and_a_window(
     tmp_path: Path, images: Path, display: str
 ) -> None:
@@ -178,9 +205,10 @@ def test_a_session_with_a_simulated_amplifier_on_lsl_and_a_window(
     with process(
         "-m", "phosphene_plugins.outlet", "--stimuli", str(images), "--name", name,
         "--channels", "32", "--sfreq", "500", "--code", "power", "--seed", "3",
-    ):  # fmt: skip
-        folder = run_session(tmp_path, images, name, display)
+    ), process("-c", BOX):  # fmt: skip
+        folder = run_session(tmp_path, images, name, display, "[{name: box}]")
     check_complete(folder)
+    check_box(folder)
     check_loop(folder)
     check_bids(folder)
     spec = read_segment(folder.segments("record")[0]).spec

@@ -56,7 +56,7 @@ def export_segment(
         raw.set_annotations(annotations(recording, times, evidence, aborted, notes))
         made = _write_run(raw, folder, segment, Path(staging, "bids"))
         source = (folder.path / segment.name).relative_to(folder.study_root)
-        sidecars.complete(made, recording, info, source)
+        sidecars.complete(made, recording, info, source, times)
         return _publish(made.parent, folder.bids / "eeg") / made.name
 
 

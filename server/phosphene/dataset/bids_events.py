@@ -1,6 +1,6 @@
 """Onsets as rows of ``events.tsv``, and the description of its columns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import mne
 
 FAULTS = {"BAD_gap": 4, "BAD_clock": 5, "BAD_repeated": 6, "BAD_nan": 7}
-EVENT_IDS = {"stimulus": 1, "picture": 2, "note": 3, **FAULTS}
+EVENT_IDS = {"stimulus": 1, "picture": 2, "note": 3, **FAULTS, "marker": 8}
 LEVELS = {str(code): name for name, code in EVENT_IDS.items()}
 COLUMNS: dict[str, dict[str, object]] = {
     "onset": {"Description": "Start of the event after the first sample", "Units": "s"},
@@ -27,6 +27,7 @@ COLUMNS: dict[str, dict[str, object]] = {
             "stimulus": "An image that the participant was asked to look at",
             "picture": "A generated picture that answered the image of the same trial",
             "note": "Words of the operator: see the column note",
+            "marker": "A stream of markers said what stands in the column note",
             "BAD_gap": "Samples are missing here",
             "BAD_clock": "The amplifier's clock jumped back here",
             "BAD_repeated": "Samples came twice, or in the wrong order",
@@ -88,7 +89,9 @@ COLUMNS: dict[str, dict[str, object]] = {
     "planned_time": {"Description": "When the plan wanted the flip, same clock", "Units": "s"},
     "late_frames": {"Description": "Screen frames missed since the block's previous onset"},
     "seq": {"Description": "Counts all onsets of the session, from 0"},
-    "note": {"Description": "What the operator noted, or what is wrong with the signal"},
+    "note": {
+        "Description": "What the operator noted, a stream said, or what is wrong with the signal"
+    },
 }
 
 
@@ -124,6 +127,7 @@ def annotations(
         for each in evidence.by_seq.values()
     ]
     said = [_Row(each.time, 0.0, "note", NO_ONSET | {"note": each.text}) for each in notes]
+    said += [row for name in segment.markers for row in _markers(segment, name)]
     first, last = times[0] - 1 / sfreq, times[-1] + 1 / sfreq
     rows = [row for row in (*shown, *said) if first <= row.time <= last]
     samples = nearest_samples(times, np.array([row.time for row in rows]))
@@ -138,6 +142,13 @@ def annotations(
         description=[row.kind for row in rows],
         extras=[row.columns for row in rows],
     )
+
+
+def _markers(segment: Segment, name: str) -> Iterator[_Row]:
+    for each in segment.marks(name):
+        for time, text in zip(each.times, each.texts, strict=True):
+            words = " ".join(text.split())  # The table has tabs and lines of its own.
+            yield _Row(float(time), 0.0, "marker", NO_ONSET | {"note": f"{name}: {words}"})
 
 
 def _fault(fault: Fault, sfreq: float) -> _Row:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from phosphene.dataset.xdf_reader import Segment
-from phosphene.readback import Evidence, ReadBack, read_back
+from phosphene.readback import Evidence, ReadBack, find_pulses, read_back
 from phosphene.recording import RecordingSettings
 
 
@@ -44,6 +44,9 @@ def onset_evidence(
 def _read(recording: Segment, channel: str | None) -> ReadBack | None:
     if channel is None or not recording.onsets:
         return None
+    if channel in recording.markers:
+        told = [each.times for each in recording.marks(channel)]
+        return read_back(recording.onsets, np.sort(np.concatenate([np.empty(0), *told])))
     for name, spec in [(None, recording.spec), *recording.beside.items()]:
         if channel in spec.channels:
             row = spec.channels.index(channel)
@@ -53,5 +56,6 @@ def _read(recording: Segment, channel: str | None) -> ReadBack | None:
                     np.concatenate(each).astype(np.float64) for each in zip(*chunks, strict=True)
                 )
                 steady = np.maximum.accumulate(times)
-                return read_back(recording.onsets, steady, np.nan_to_num(values))
+                pulses = find_pulses(recording.onsets, steady, np.nan_to_num(values))
+                return read_back(recording.onsets, pulses)
     return None

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.continuity import GAP, STEP_BACK
 from phosphene.dataset.bids_events import COLUMNS
 from phosphene.dataset.xdf_reader import Segment
 from phosphene.lab import NOT_SAID, Lab
@@ -43,13 +47,16 @@ class RunInfo:
     """Measured seconds from flip to light; 0 says that onsets are flip times."""
 
 
-def complete(vhdr: Path, recording: Segment, info: RunInfo, source: Path) -> None:
+def complete(
+    vhdr: Path, recording: Segment, info: RunInfo, source: Path, times: NDArray[np.float64]
+) -> None:
     """Add to the files that mne-bids wrote what it cannot know.
 
-    ``source`` is the recording's path within the study.
+    ``source`` is the recording's path within the study, ``times`` are those of its samples.
     """
     stem = vhdr.name.removesuffix("_eeg.vhdr")
-    _update(vhdr.with_suffix(".json"), _eeg(info, recording.spec, source))
+    said = _eeg(info, recording, source) | _timing(times, recording.spec.sfreq)
+    _update(vhdr.with_suffix(".json"), said)
     events = vhdr.with_name(f"{stem}_events.json")
     if events.exists():
         _update(events, _events(info))
@@ -69,7 +76,8 @@ def _describe_channels(table: Path, settings: RecordingSettings) -> None:
     table.write_text(text, encoding="utf-8")
 
 
-def _eeg(info: RunInfo, spec: SignalSpec, source: Path) -> dict[str, object]:
+def _eeg(info: RunInfo, recording: Segment, source: Path) -> dict[str, object]:
+    specs = (recording.spec, *recording.beside.values())
     return {
         **info.lab.sidecar,
         "DeviceSerialNumber": NOT_SAID,
@@ -82,8 +90,20 @@ def _eeg(info: RunInfo, spec: SignalSpec, source: Path) -> dict[str, object]:
         "SoftwareFilters": NOT_SAID,
         "SoftwareVersions": f"Phosphene {version('phosphene')}",
         # mne-bids writes MiscChannelCount, the name of older versions of BIDS.
-        "MISCChannelCount": spec.types.count("misc"),
+        "MISCChannelCount": sum(spec.types.count("misc") for spec in specs),
         "SourceFile": source.as_posix(),
+    }
+
+
+def _timing(times: NDArray[np.float64], sfreq: float) -> dict[str, object]:
+    """Return the rate that was found, and by how much the steps between samples vary."""
+    steps = np.diff(times)
+    usual = steps[(steps >= -STEP_BACK) & (steps <= 1 / sfreq + GAP)]
+    if not usual.sum() > 0:
+        return {}
+    return {
+        "EffectiveSamplingFrequency": round(float(1 / usual.mean()), 6),
+        "TimestampJitter": round(float(usual.std()), 9),
     }
 
 

@@ -5,19 +5,20 @@ behind a torn chunk every reader, pyxdf among them, returns garbage.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from struct import pack
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from phosphene.dataset import xdf_format as xdf
 from phosphene.dataset.xdf_format import FIRST_BESIDE, Stream, Tag
 from phosphene.dataset.xdf_reader import Segment, read_segment
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
-from phosphene.signals import Signal, SignalSpec
+from phosphene.signals import Markers, Signal, SignalSpec
 
 __all__ = ["Segment", "XdfWriter", "read_segment"]
 
@@ -29,7 +30,8 @@ NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | 
 class XdfWriter:
     """Writes one segment; every chunk is in the kernel's hands when its call returns.
 
-    ``beside`` names the streams that come beside the EEG in ``Signal.beside``.
+    ``beside`` and ``markers`` name the streams that come in ``Signal.beside`` and
+    ``Signal.markers``.
     """
 
     def __init__(
@@ -38,17 +40,21 @@ class XdfWriter:
         spec: SignalSpec,
         session: Mapping[str, str] = {},
         beside: Mapping[str, SignalSpec] = {},
+        markers: Sequence[str] = (),
     ) -> None:
-        self.n_markers = 0
         self.n_bytes = 0
         self._path = path
         self._eeg = _SignalStream(Stream.EEG, spec)
+        self._onsets = _MarkerStream(Stream.MARKERS)
         self._beside = {
             name: _SignalStream(number, each)
             for number, (name, each) in enumerate(beside.items(), start=FIRST_BESIDE)
         }
+        self._markers = {
+            name: _MarkerStream(number)
+            for number, name in enumerate(markers, start=FIRST_BESIDE + len(beside))
+        }
         self._next_boundary = self._boundary_samples = round(BOUNDARY_INTERVAL * spec.sfreq)
-        self._marked: tuple[float, float] | None = None
         head = (
             xdf.MAGIC
             + xdf.chunk(Tag.FILE_HEADER, xdf.file_header(session))
@@ -58,6 +64,8 @@ class XdfWriter:
         for name, stream in self._beside.items():
             header = xdf.signal_header(stream.spec, name)
             head += xdf.stream_chunk(Tag.STREAM_HEADER, stream.number, header)
+        for name, told in self._markers.items():
+            head += xdf.stream_chunk(Tag.STREAM_HEADER, told.number, xdf.markers_header(name))
         try:
             self._fd = os.open(path, NEW_FILE, 0o666)
         except FileExistsError:
@@ -69,27 +77,30 @@ class XdfWriter:
         """EEG samples on disk."""
         return self._eeg.n_samples
 
+    @property
+    def n_markers(self) -> int:
+        """Onsets on disk."""
+        return self._onsets.n_samples
+
     def write_signal(self, signal: Signal) -> None:
         """Append one chunk; ``PhospheneError`` if it does not have the spec's channels."""
         chunks = self._boundary() + self._eeg.chunks(signal)
         for name, other in signal.beside.items():
             chunks += self._beside[name].chunks(other)
+        for name, told in signal.markers.items():
+            chunks += self._markers[name].chunks(told)
         self._append(chunks)
-        self._eeg.written(signal)
+        self._eeg.written(signal.stamps)
         for name, other in signal.beside.items():
-            self._beside[name].written(other)
+            self._beside[name].written(other.stamps)
+        for name, told in signal.markers.items():
+            self._markers[name].written(told.stamps)
 
     def write_marker(self, onset: Onset) -> None:
         """Append one onset as JSON, stamped with its time on the LSL clock."""
-        text = msgspec.json.encode(onset)
-        head = xdf.MARKER_HEAD.pack(4, 1, xdf.STAMP_BYTES, onset.time, 4, len(text))
-        chunk = xdf.stream_chunk(Tag.SAMPLES, Stream.MARKERS, head, text)
-        if not self.n_markers:
-            no_offset = xdf.CLOCK_OFFSET.pack(onset.time, 0.0)
-            chunk = xdf.stream_chunk(Tag.CLOCK_OFFSET, Stream.MARKERS, no_offset) + chunk
-        self._append(chunk)
-        self.n_markers += 1
-        self._marked = ((self._marked or (onset.time, 0.0))[0], onset.time)
+        marker = Markers((msgspec.json.encode(onset).decode(),), np.array([onset.time]))
+        self._append(self._onsets.chunks(marker))
+        self._onsets.written(marker.stamps)
 
     def sync(self) -> None:
         """Return when everything written would survive a power cut."""
@@ -100,8 +111,9 @@ class XdfWriter:
         if self._fd < 0:
             return
         try:
-            footers = b"".join(each.footer() for each in (*self._beside.values(), self._eeg))
-            self._append(footers + _footer(Stream.MARKERS, self._marked, self.n_markers))
+            beside = (*self._beside.values(), *self._markers.values())
+            # That of the onsets comes last: it says that the file is whole.
+            self._append(b"".join(each.footer() for each in (*beside, self._eeg, self._onsets)))
             self.sync()
         finally:
             os.close(self._fd)
@@ -125,16 +137,44 @@ class XdfWriter:
         return xdf.chunk(Tag.BOUNDARY, xdf.BOUNDARY_UUID)
 
 
-class _SignalStream:
-    """One stream of signals, and what was written of it."""
+class _Stream:
+    """One stream, and what was written of it."""
 
-    def __init__(self, number: int, spec: SignalSpec) -> None:
+    def __init__(self, number: int) -> None:
         self.number = number
-        self.spec = spec
         self.n_samples = 0
-        self._dtype = xdf.sample_dtype(spec.n_channels)
         self._offset = b""
         self._stamps: tuple[float, float] | None = None
+
+    def written(self, stamps: NDArray[np.float64]) -> None:
+        """Take note of what is on disk."""
+        self.n_samples += len(stamps)
+        first = self._stamps[0] if self._stamps else float(stamps[0])
+        self._stamps = (first, float(stamps[-1]))
+
+    def footer(self) -> bytes:
+        first, last = self._stamps or (0.0, 0.0)
+        content = xdf.footer(first, last, self.n_samples)
+        return xdf.stream_chunk(Tag.STREAM_FOOTER, self.number, content)
+
+    def _clock_offset(self, its: Signal | Markers) -> bytes:
+        """Return a chunk that says the offset from here on, if it is another than before."""
+        # Compared as bytes: a NaN equals itself, and 0.0 is not -0.0.
+        offset = pack("<d", its.offset)
+        if offset == self._offset:
+            return b""
+        self._offset = offset
+        measured = pack("<d", its.stamps[0])
+        return xdf.stream_chunk(Tag.CLOCK_OFFSET, self.number, measured, offset)
+
+
+class _SignalStream(_Stream):
+    """A stream of signals."""
+
+    def __init__(self, number: int, spec: SignalSpec) -> None:
+        super().__init__(number)
+        self.spec = spec
+        self._dtype = xdf.sample_dtype(spec.n_channels)
 
     def chunks(self, signal: Signal) -> bytes:
         """Return a chunk, behind the clock offset if that changed."""
@@ -151,26 +191,19 @@ class _SignalStream:
         chunk = xdf.stream_chunk(Tag.SAMPLES, self.number, count, samples.tobytes())
         return self._clock_offset(signal) + chunk
 
-    def written(self, signal: Signal) -> None:
-        """Take note of what is on disk."""
-        self.n_samples += signal.n_times
-        first = self._stamps[0] if self._stamps else float(signal.stamps[0])
-        self._stamps = (first, float(signal.stamps[-1]))
 
-    def footer(self) -> bytes:
-        return _footer(self.number, self._stamps, self.n_samples)
+class _MarkerStream(_Stream):
+    """A stream of texts."""
 
-    def _clock_offset(self, signal: Signal) -> bytes:
-        """Return a chunk that says the offset from here on, if it is another than before."""
-        # Compared as bytes: a NaN equals itself, and 0.0 is not -0.0.
-        offset = pack("<d", signal.offset)
-        if offset == self._offset:
-            return b""
-        self._offset = offset
-        measured = pack("<d", signal.stamps[0])
-        return xdf.stream_chunk(Tag.CLOCK_OFFSET, self.number, measured, offset)
-
-
-def _footer(stream: int, stamps: tuple[float, float] | None, n_samples: int) -> bytes:
-    first, last = stamps or (0.0, 0.0)
-    return xdf.stream_chunk(Tag.STREAM_FOOTER, stream, xdf.footer(first, last, n_samples))
+    def chunks(self, markers: Markers) -> bytes:
+        """Return a chunk for each text, behind the clock offset if that changed."""
+        texts = zip(markers.stamps, map(str.encode, markers.texts), strict=True)
+        return self._clock_offset(markers) + b"".join(
+            xdf.stream_chunk(
+                Tag.SAMPLES,
+                self.number,
+                xdf.MARKER_HEAD.pack(4, 1, xdf.STAMP_BYTES, stamp, 4, len(text)),
+                text,
+            )
+            for stamp, text in texts
+        )

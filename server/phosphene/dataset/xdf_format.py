@@ -48,6 +48,7 @@ class Stream(IntEnum):
 
 
 FIRST_BESIDE = 3
+"""Number of the first of them: those with a rate, then those of markers."""
 
 
 def chunk(tag: Tag, *content: bytes) -> bytes:
@@ -132,9 +133,20 @@ def parse_signal_header(xml: bytes) -> tuple[str, SignalSpec]:
     )
 
 
-def markers_header() -> bytes:
-    """Return the XML of the marker stream's header."""
-    return _encode(_stream_info("Markers", "Markers", 1, "0", "string"))
+def markers_header(name: str = "Markers") -> bytes:
+    """Return the XML of the header of a stream of markers."""
+    xml = _encode(_stream_info(name, "Markers", 1, "0", "string"))
+    if not _reads_as(name, parse_markers_header, xml):
+        raise PhospheneError(f"the name of a stream must be printable text; found {name!r}")
+    return xml
+
+
+def parse_markers_header(xml: bytes) -> str:
+    """Return the name of a stream of markers; ``ValueError`` if it is none."""
+    info = _parse(xml)
+    if _text(info, "channel_format") != "string":
+        raise ValueError("it has no texts")
+    return _text(info, "name")
 
 
 def footer(first: float, last: float, n_samples: int) -> bytes:

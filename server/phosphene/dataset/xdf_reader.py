@@ -15,7 +15,7 @@ from phosphene.dataset import xdf_format as xdf
 from phosphene.dataset.xdf_format import FIRST_BESIDE, Stream, Tag
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
-from phosphene.signals import Signal, SignalSpec
+from phosphene.signals import Markers, Signal, SignalSpec
 
 HEADERS = [
     (Tag.FILE_HEADER, 0),
@@ -47,6 +47,8 @@ class Segment:
     """Bytes behind that: what a crash left of a chunk; they are not read."""
     beside: dict[str, SignalSpec] = field(default_factory=dict)
     """Other streams that were recorded at the same time, by name."""
+    markers: tuple[str, ...] = ()
+    """And those without a rate."""
 
     def signals(self, beside: str | None = None) -> Iterator[Signal]:
         """Return the chunks of the EEG, or of a stream beside it, bit for bit as written."""
@@ -63,6 +65,18 @@ class Segment:
                 samples = np.frombuffer(data, dtype, n_times, start + xdf.COUNT.size)
                 values = np.ascontiguousarray(samples["values"].T)
                 yield Signal(values, samples["stamp"].copy(), offset)
+
+    def marks(self, name: str) -> Iterator[Markers]:
+        """Return what a stream of markers said, one text at a time."""
+        number = FIRST_BESIDE + len(self.beside) + self.markers.index(name)
+        data, offset = _mapped(self.path), 0.0
+        for kind, start, stop in _chunks(data, self.n_bytes):
+            if kind == (Tag.CLOCK_OFFSET, number):
+                _, offset = xdf.CLOCK_OFFSET.unpack_from(data, start)
+            elif kind == (Tag.SAMPLES, number):
+                stamp = xdf.MARKER_HEAD.unpack_from(data, start)[3]
+                text = data[start + xdf.MARKER_HEAD.size : stop].decode()
+                yield Markers((text,), np.array([stamp]), offset)
 
     def faults(self) -> list[Fault]:
         """Return where the signal cannot be trusted, in order."""
@@ -83,18 +97,25 @@ def read_segment(path: Path) -> Segment:
     n_samples, complete = 0, False
     onsets: list[Onset] = []
     beside: dict[str, SignalSpec] = {}
+    markers: list[str] = []
     for kind, start, stop in chunks:
         if kind == SAMPLES:
             n_samples += _n_samples(path, data, start, stop, sample_bytes)
         elif kind == MARKER:
             onsets.append(_onset(path, data, start, stop))
-        elif kind == (Tag.STREAM_HEADER, FIRST_BESIDE + len(beside)):
-            name, other = _parsed(path, data[start:stop])
-            beside[name] = other
+        elif kind[0] == Tag.STREAM_HEADER:
+            name, other = _parsed_beside(path, data[start:stop])
+            if other:
+                beside[name] = other
+            else:
+                markers.append(name)
         complete = kind == LAST_FOOTER
         n_bytes = stop
     n_torn = len(data) - n_bytes
-    return Segment(path, spec, session, tuple(onsets), n_samples, complete, n_bytes, n_torn, beside)
+    return Segment(
+        path, spec, session, tuple(onsets), n_samples, complete, n_bytes, n_torn,
+        beside, tuple(markers),
+    )  # fmt: skip
 
 
 class _Chunk(NamedTuple):
@@ -146,6 +167,14 @@ def _parsed(path: Path, header: bytes) -> tuple[str, SignalSpec]:
         return xdf.parse_signal_header(header)
     except (ValueError, PhospheneError) as error:
         raise PhospheneError(f"{path} is not a recording of Phosphene: {error}") from None
+
+
+def _parsed_beside(path: Path, header: bytes) -> tuple[str, SignalSpec | None]:
+    """Return name and spec of a stream; no spec of one of markers."""
+    try:
+        return xdf.parse_markers_header(header), None
+    except ValueError:
+        return _parsed(path, header)
 
 
 def _n_samples(path: Path, data: mmap.mmap, start: int, stop: int, sample_bytes: int) -> int:

@@ -19,7 +19,12 @@ from phosphene.continuity import (
 from phosphene.dataset.xdf import XdfWriter
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
-from phosphene.interfaces import Source, SourceOfMany, SourceWithImpedances
+from phosphene.interfaces import (
+    Source,
+    SourceOfMany,
+    SourceWithImpedances,
+    SourceWithMarkers,
+)
 from phosphene.messages import (
     Channels,
     CloseSegment,
@@ -54,6 +59,7 @@ class Acquisition:
     def __init__(self, source: Source, onsets: deque[Onset], clock: Clock) -> None:
         self._source = source
         self._beside = source.beside if isinstance(source, SourceOfMany) else {}
+        self._markers = tuple(source.markers) if isinstance(source, SourceWithMarkers) else ()
         self._feed = onsets
         self._clock = clock
         self._segment: OpenSegment | None = None
@@ -139,8 +145,14 @@ class Acquisition:
 
     def _ready(self, problem: str) -> Outgoing:
         self._check_until = None
-        spec, beside = self._source.spec, tuple(self._beside.values())
-        return [("server", Ready("acquisition", spec=spec, beside=beside, problem=problem))]
+        ready = Ready(
+            "acquisition",
+            spec=self._source.spec,
+            beside=tuple(self._beside.values()),
+            markers=self._markers,
+            problem=problem,
+        )
+        return [("server", ready)]
 
     def close(self) -> None:
         """Finish the file and let go of the amplifier."""
@@ -151,7 +163,9 @@ class Acquisition:
         if self._writer:
             raise PhospheneError(f"cannot record {segment.path}: another file is still open")
         header = {"phase": segment.phase, "run": str(segment.run)}
-        self._writer = XdfWriter(Path(segment.path), self._source.spec, header, self._beside)
+        self._writer = XdfWriter(
+            Path(segment.path), self._source.spec, header, self._beside, self._markers
+        )
         self._segment, self._announced = segment, False
         self._onsets.clear()
         self._continuity, self._faults = Continuity(self._source.spec), []
