@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -43,8 +44,48 @@ clock: real
 output: {place}/study
 cache: {place}/cache
 """
+LSL_SETTINGS = """
+[ports]
+IPv6 = disable
+[multicast]
+ResolveScope = machine
+[lab]
+KnownPeers = {{{peer}}}
+[log]
+level = -2
+"""
 CLASSES = 4
 PATIENCE = 90.0
+
+
+def ip(*arguments: str) -> None:
+    """Change the network of this computer; needs root and iproute2."""
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network namespace at the other end of a cable."""
+
+    name: str
+    address: str = "198.18.78.2"
+
+    @property
+    def within(self) -> tuple[str, ...]:
+        """What a command needs before it to run there."""
+        return ("ip", "netns", "exec", self.name)
+
+    def lay_cable(self) -> None:
+        """Connect it with this computer."""
+        ip("link", "add", self.name, "type", "veth", "peer", "name", "there", "netns", self.name)
+        ip("addr", "add", "198.18.78.1/30", "dev", self.name)
+        ip("-n", self.name, "addr", "add", f"{self.address}/30", "dev", "there")
+        ip("-n", self.name, "link", "set", "there", "up")
+        self.plug("up")
+
+    def plug(self, state: str) -> None:
+        """Pull the cable, or put it back: ``down`` or ``up``."""
+        ip("link", "set", self.name, state)
 
 
 class Rig:
@@ -56,6 +97,7 @@ class Rig:
         self.file = place / "session.yaml"
         self.server: subprocess.Popen[str] | None = None
         self.connection = Path()
+        self.lsl_settings: Path | None = None
         place.mkdir(parents=True, exist_ok=True)
         text = SESSION.format(
             protocol=protocol, classes=CLASSES, name=self.name, blocks=blocks, place=place
@@ -68,11 +110,16 @@ class Rig:
         return SessionFolder.at(self.place / "study" / "sourcedata" / "sub-01" / "ses-01")
 
     @contextmanager
-    def amplifier(self, rate: float = 1.0) -> Iterator[subprocess.Popen[str]]:
-        """Give an amplifier that streams, and takes commands on its standard input."""
+    def amplifier(
+        self, rate: float = 1.0, within: Sequence[str] = ()
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Give an amplifier that streams, and takes commands on its standard input.
+
+        ``within`` is a command that runs it elsewhere.
+        """
         script = Path(__file__).with_name("amplifier.py")
         with subprocess.Popen(
-            [sys.executable, str(script), self.name, str(rate)],
+            [*within, sys.executable, str(script), self.name, str(rate)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -84,10 +131,27 @@ class Rig:
             finally:
                 running.kill()
 
+    @contextmanager
+    def network(self) -> Iterator["Network"]:
+        """Give a network of its own for an amplifier, at the other end of a cable."""
+        network = Network(f"ph{os.getpid()}")
+        self.lsl_settings = self.place / "lsl_api.cfg"
+        self.lsl_settings.write_text(LSL_SETTINGS.format(peer=network.address))
+        ip("netns", "add", network.name)
+        try:
+            network.lay_cable()
+            yield network
+        finally:
+            with suppress(subprocess.CalledProcessError):
+                ip("link", "del", network.name)
+            ip("netns", "del", network.name)
+
     def start(self, *options: str, file_limit: int | None = None) -> None:
         """Start the server, and its session once that is ready."""
+        settings = {"LSLAPICFG": str(self.lsl_settings)} if self.lsl_settings else {}
         self.server = subprocess.Popen(
             [sys.executable, "-m", "phosphene", "server", str(self.file), *options],
+            env=os.environ | settings,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -188,6 +188,33 @@ def cut(place: Path, row: Row, _seed: int) -> None:
         assert entries(rig, Excluded)
 
 
+def cable_pulled(place: Path, row: Row, _seed: int) -> None:
+    """Pull the network cable between amplifier and session for three seconds: none is lost."""
+    rig = Rig(place)
+    with rig.network() as network, rig.amplifier(within=network.within):
+        rig.start()
+        rig.running()
+        network.plug("down")
+        time.sleep(3)
+        network.plug("up")
+        row.injected += 1
+        assert rig.wait() == 0
+        examine(rig, row)
+        assert entries(rig, Excluded)
+
+
+def inexact_rate(place: Path, row: Row, _seed: int) -> None:
+    """Let the amplifier be 0.1 % slow: it is told, and nothing stops."""
+    rig = Rig(place, blocks=6)
+    with rig.amplifier(rate=0.999):
+        rig.start()
+        row.injected += 1
+        rig.until(lambda status: "249.7" in status.problem)
+        assert rig.status(), "the rate was not told"
+        assert rig.wait() == 0
+        examine(rig, row)
+
+
 def wrong_rate(place: Path, row: Row, _seed: int) -> None:
     """Let the amplifier be 3 % slow."""
     rig = Rig(place, blocks=4)
@@ -269,10 +296,12 @@ FAULTS: dict[str, tuple[Callable[[Path, Row, int], None], int]] = {
     "stream silent for 3 s": (spoilt("silent 3"), 2),
     "amplifier killed, back after 3 s": (cut, 3),
     "stream stalls for 3 s, nothing lost": (stalled, 2),
+    "network cable pulled for 3 s": (cable_pulled, 2),
     "clock jumps 10 s": (spoilt("jump 10"), 2),
     "clock jumps back 10 s": (spoilt("jump -10"), 2),
     "samples sent twice": (spoilt("twice"), 2),
     "NaN for 0.5 s": (spoilt("nan 0.5"), 2),
+    "rate 0.1 % off": (inexact_rate, 1),
     "rate 3 % off": (wrong_rate, 1),
     "a process stopped for 5 s": (stopped, 4),
     "decoder stopped for 5 s": (worker_stopped("decoder"), 1),
@@ -289,7 +318,7 @@ def tried(row: Row, act: Callable[[], None], seed: int) -> None:
     """Do something to a session; what goes wrong is a problem of the row."""
     try:
         act()
-    except (AssertionError, PhospheneError, OSError, subprocess.TimeoutExpired) as error:
+    except (AssertionError, PhospheneError, OSError, subprocess.SubprocessError) as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         row.problems.append(f"seed {seed}, {where.name}:{where.lineno}: {error or 'assertion'}")
 
