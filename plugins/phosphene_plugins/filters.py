@@ -94,9 +94,9 @@ class Filter:
         self.recursion = recursion
         self._started = False
         self._last: NDArray[np.floating] = np.zeros(spec.n_channels)
-        # State and block side by side: one product makes the next state and the output, and writes
-        # them where the next block will be put beside the state.
-        self._now = np.zeros((spec.n_channels, recursion.n_state + MAX_BLOCK))
+        # State above block, a row each: one product makes the next state and the output, and writes
+        # them where the next block will be put below the state.
+        self._now = np.zeros((recursion.n_state + MAX_BLOCK, spec.n_channels))
         self._next = np.empty_like(self._now)
 
     def joined(self, following: StreamStep) -> StreamStep | None:
@@ -121,7 +121,7 @@ class Filter:
         self._last = data[:, -1]
         n_state = self.recursion.n_state
         if not self._started:
-            self._now[:, :n_state] = data[:, :1] * self.recursion.steady_state
+            self._now[:n_state] = np.outer(self.recursion.steady_state, data[:, 0])
             self._started = True
         filtered = np.empty(data.shape, np.float32)
         for start in range(0, data.shape[1], MAX_BLOCK):
@@ -132,12 +132,12 @@ class Filter:
     def _block(self, block: NDArray[np.floating]) -> Array:
         """Return a block filtered; the state is the next one."""
         n_state = self.recursion.n_state
-        width = n_state + block.shape[1]
-        self._now[:, n_state:width] = block
-        out = self._next[:, :width]
-        np.matmul(self._now[:, :width], self.recursion.matrix(block.shape[1]), out=out)
+        height = n_state + block.shape[1]
+        self._now[n_state:height] = block.T
+        out = self._next[:height]
+        np.dot(self.recursion.matrix(block.shape[1]), self._now[:height], out=out)
         self._now, self._next = self._next, self._now
-        return out[:, n_state:]
+        return out[n_state:].T
 
 
 class Recursion:
@@ -164,7 +164,7 @@ class Recursion:
         return Recursion(np.concatenate((self.sos, following.sos)))
 
     def matrix(self, n_times: int) -> Array:
-        """Return what makes (next state, output) of (state, input): 2 x sections + n_times each."""
+        """Return what makes (next state, output) of (state, input): 2 x sections + n_times rows."""
         if n_times not in self._matrices:
             self._matrices[n_times] = self._matrix(n_times)
         return self._matrices[n_times]
@@ -211,7 +211,8 @@ class Recursion:
         basis = np.eye(self.n_state + n_times)
         states = basis[:, : self.n_state].reshape(-1, n_sections, 2).swapaxes(0, 1)
         filtered, states = sosfilt(self.sos, basis[:, self.n_state :], zi=states)
-        return np.concatenate((states.swapaxes(0, 1).reshape(len(basis), -1), filtered), axis=1)
+        made = np.concatenate((states.swapaxes(0, 1).reshape(len(basis), -1), filtered), axis=1)
+        return np.ascontiguousarray(made.T)
 
 
 def _filter(spec: SignalSpec, kind: Kind, config: _BandConfig) -> Filter:

@@ -33,7 +33,8 @@ class Ring:
         head = min(n, self.capacity - at)
         for offset in (0, self.capacity):
             self._data[:, offset + at : offset + at + head] = columns[:, :head]
-            self._data[:, offset : offset + n - head] = columns[:, head:]
+            if head < n:
+                self._data[:, offset : offset + n - head] = columns[:, head:]
         self.stop += n
 
     def view(self, start: int, stop: int) -> NDArray[np.floating]:
