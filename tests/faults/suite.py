@@ -69,6 +69,13 @@ def examine(rig: Rig, row: Row, holes: bool = True) -> None:
     row.survived = row.injected
 
 
+def busy() -> str:
+    """Say how much the processes of this computer wait for a core and for the disk."""
+    found = [Path(f"/proc/pressure/{of}") for of in ("cpu", "io")]
+    some = [path.read_text().split("avg60")[0] for path in found if path.exists()]
+    return f"load {os.getloadavg()[0]:.1f}, waiting for core and disk: {', '.join(some)}"
+
+
 def kills(place: Path, row: Row, seed: int, most: int) -> None:
     """Kill whatever runs, at random, again and again, and go on each time."""
     rng = random.Random(seed)  # noqa: S311
@@ -89,14 +96,17 @@ def kills(place: Path, row: Row, seed: int, most: int) -> None:
             if rig.server is None or rig.server.poll() is not None:
                 break
             recorder = any(rig.is_role(pid, "acquisition") for pid in targets)
+            pressure = busy()
             killed = time.perf_counter()
             rig.signal(signal.SIGKILL, targets)
             row.injected += 1
             # Who is told that a child died ends the session in good order.
             rig.until(lambda status: status.state in ("failed", "finished"), 60)
             rig.wait()
-            if recorder:
-                row.lost = max(row.lost, killed - rig.newest())
+            if recorder and (lost := killed - rig.newest()) > row.lost:
+                row.lost = lost
+                if lost > TOLERATED:
+                    row.problems.append(f"seed {seed}: {lost:.3f} s lost; {pressure}")
         rig.finish()
         examine(rig, row)
 
