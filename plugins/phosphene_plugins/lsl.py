@@ -139,7 +139,8 @@ def _find(config: StreamSettings, timeout: float) -> "StreamInfo":
     visible: list[StreamInfo] = []
     end = time.perf_counter() + timeout
     while (left := end - time.perf_counter()) > 0:
-        visible = resolve_streams(min(SEARCH, left))
+        # The last search may be too short to see anything.
+        visible = resolve_streams(min(SEARCH, left)) or visible
         matching = [each for each in visible if _has(each, asked)]
         if len(matching) == 1:
             return matching[0]
