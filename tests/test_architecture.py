@@ -49,6 +49,7 @@ def test_no_import_cycle_at_all(graph: grimp.ImportGraph) -> None:
         ("brainflow", {"phosphene_plugins.brainflow"}),
         ("pylsl", {
             "phosphene_paradigms.markers",
+            "phosphene_plugins._inlets",
             "phosphene_plugins.lsl",
             "phosphene_plugins.outlet",
         }),
