@@ -267,7 +267,7 @@ def test_counters_say_what_is_in_the_file_before_it_is_closed(tmp_path: Path) ->
     for n_times in (3, 4):
         writer.write_signal(make_signal(n_times))
     writer.write_marker(make_onset(0))
-    writer.sync()
+    writer.sync().result()
     assert (writer.n_samples, writer.n_markers) == (7, 1)
     assert writer.n_bytes == path.stat().st_size
     segment = read_segment(path)

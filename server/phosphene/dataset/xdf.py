@@ -6,6 +6,7 @@ behind a torn chunk every reader, pyxdf among them, returns garbage.
 
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from struct import pack
 
@@ -102,9 +103,17 @@ class XdfWriter:
         self._append(self._onsets.chunks(marker))
         self._onsets.written(marker.stamps)
 
-    def sync(self) -> None:
-        """Return when everything written would survive a power cut."""
-        os.fsync(self._fd)
+    def sync(self) -> Future[None]:
+        """Return what is done when everything written so far would survive a power cut.
+
+        A busy disk takes seconds for it, in which the recording goes on. The result is a
+        ``PhospheneError`` if the disk fails.
+        """
+        executor = ThreadPoolExecutor(1, "sync")
+        # Its own descriptor, for the file may be closed meanwhile.
+        synced = executor.submit(_sync, os.dup(self._fd), self._path)
+        executor.shutdown(wait=False)
+        return synced
 
     def close(self) -> None:
         """Finish the file: footers, then on the disk."""
@@ -114,7 +123,7 @@ class XdfWriter:
             beside = (*self._beside.values(), *self._markers.values())
             # That of the onsets comes last: it says that the file is whole.
             self._append(b"".join(each.footer() for each in (*beside, self._eeg, self._onsets)))
-            self.sync()
+            self.sync().result()
         finally:
             os.close(self._fd)
             self._fd = -1
@@ -135,6 +144,15 @@ class XdfWriter:
             return b""
         self._next_boundary = self.n_samples + self._boundary_samples
         return xdf.chunk(Tag.BOUNDARY, xdf.BOUNDARY_UUID)
+
+
+def _sync(file: int, path: Path) -> None:
+    try:
+        os.fsync(file)
+    except OSError as error:
+        raise PhospheneError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        os.close(file)
 
 
 class _Stream:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,8 @@ class Acquisition:
         """Of the open file."""
         self._silent = False
         self._in_block = False
+        self._confirming: tuple[EndOfBlock, Future[None]] | None = None
+        """The block that is on its way to the disk."""
         self._now = self._last_onset = 0.0
         self._last_sample = self._heard = float("-inf")
         self._next_heartbeat = float("-inf")
@@ -119,6 +122,7 @@ class Acquisition:
         elif self._writer and not self._silent and now - self._heard > SILENT:
             self._silent = True
             out.append(("server", Silence(self._heard, self._writer.n_samples)))
+        out += self._confirm()
         if self._check_until is not None and now > self._check_until:
             out += self._ready("")  # No run begins before samples arrive.
         if self._writer and now >= self._next_heartbeat:
@@ -211,8 +215,20 @@ class Acquisition:
         missing = tuple(seq for seq in seqs if seq not in self._onsets)
         if missing or not self._writer:
             return [("presenter", Missing(missing, block.first_seq))]
-        self._writer.sync()
-        self._in_block = False
+        if not (self._confirming and self._confirming[0] == block):
+            self._confirming = block, self._writer.sync()
+        return self._confirm()
+
+    def _confirm(self) -> Outgoing:
+        """Answer for a block once it would survive a power cut."""
+        if not self._confirming:
+            return []
+        block, synced = self._confirming
+        if self._clock.live and not synced.done():
+            return []  # Samples come in meanwhile; a virtual clock stands still.
+        synced.result()
+        self._confirming, self._in_block = None, False
+        seqs = range(block.first_seq, block.next_seq)
         images = [self._onsets[s] for s in seqs if self._onsets[s].event == "stimulus"]
         return [("presenter", self._account(images, block.first_seq))]
 
@@ -240,7 +256,7 @@ class Acquisition:
             return []
         writer, segment = self._writer, self._segment
         self._writer = self._segment = None
-        self._in_block = False
+        self._confirming, self._in_block = None, False
         writer.close()
         closed = SegmentClosed(
             segment.phase,
