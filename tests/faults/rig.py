@@ -260,6 +260,11 @@ class Rig:
         newest = [s.times[-1] for segment in self.segments() for s in segment.signals()]
         return float(max(newest, default=0.0))
 
+    def unwritten(self, killed: float) -> float:
+        """Return the seconds of EEG that a killed recorder lost; 0 if no recording was open."""
+        newest = self.segments()[-1:]
+        return 0.0 if all(segment.complete for segment in newest) else killed - self.newest()
+
     def markers_lost(self) -> int:
         """Return the onsets of attempts that count which are on the screen's record alone."""
         aside = set_aside(self.folder.journal_file)

@@ -103,7 +103,7 @@ def kills(place: Path, row: Row, seed: int, most: int) -> None:
             # Who is told that a child died ends the session in good order.
             rig.until(lambda status: status.state in ("failed", "finished"), 60)
             rig.wait()
-            if recorder and (lost := killed - rig.newest()) > row.lost:
+            if recorder and (lost := rig.unwritten(killed)) > row.lost:
                 row.lost = lost
                 if lost > TOLERATED:
                     row.problems.append(f"seed {seed}: {lost:.3f} s lost; {pressure}")
