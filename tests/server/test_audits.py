@@ -210,6 +210,11 @@ def test_what_no_audit_applies_to_says_why_in_a_sentence() -> None:
             assert (finding.number is None) == (finding.verdict == "not applicable")
 
 
+def test_two_blocks_with_one_trial_of_each_class_are_enough_to_be_audited() -> None:
+    found = {f.audit: f for f in audit(record(interleaved(blocks=2)))}
+    assert found["A10"].verdict == "silent"
+
+
 @pytest.mark.parametrize("drift", [0.0, 0.3])
 def test_a_subject_without_a_code_gives_no_evidence_in_a_mixed_design(drift: float) -> None:
     found = {f.audit: f for f in audit(record(interleaved(), drift=drift, seed=1))}

@@ -15,6 +15,8 @@ from phosphene.analysis.audits.frames import Array, Features
 from phosphene.analysis.splits import Fold
 
 Labels = NDArray[np.str_]
+FLOOR = 1e-6
+"""Variance added within classes, of 1: a class of a single trial has none."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def _log_posteriors(train: Array, labels: Labels, test: Array) -> Array:
     classes, index = np.unique(labels, return_inverse=True)
     means = np.stack([seen[index == number].mean(axis=0) for number in range(len(classes))])
     within, _ = ledoit_wolf(seen - means[index], assume_centered=True)
-    weights = np.linalg.solve(within, means.T)
+    weights = np.linalg.solve(within + FLOOR * np.eye(len(within)), means.T)
     found = unseen @ weights - (means.T * weights).sum(axis=0) / 2
     centred: Array = found - found.max(axis=1, keepdims=True)
     return np.asarray(centred - np.log(np.exp(centred).sum(axis=1, keepdims=True)))
