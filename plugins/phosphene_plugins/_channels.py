@@ -54,6 +54,8 @@ class ChannelSettings(SourceConfig, frozen=True):
     """Table that says which electrode each channel is: lines of channel, tab, electrode."""
     cap: Path | None = None
     """Positions of the lab's own cap, in any file that MNE reads, in place of all others."""
+    jitter: float = 0.02
+    """Seconds by which a time stamp may be off; more is a gap."""
 
     def __post_init__(self) -> None:
         labels = self.labels or ()
@@ -61,6 +63,8 @@ class ChannelSettings(SourceConfig, frozen=True):
             raise ValueError(f"labels must be unique; found twice: {', '.join(twice)}")
         if not all(labels):
             raise ValueError("labels must not be empty")
+        if not 0 <= self.jitter < float("inf"):
+            raise ValueError(f"jitter must be 0 s or more; found {self.jitter}")
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ def _describe(info: ET.Element, settings: ChannelSettings) -> Described:
         positions = cap_positions(settings.cap, eeg)
     else:
         positions = _positions(channels, labels) or template_positions(eeg)
-    return Described(SignalSpec(labels, types, sfreq, positions), gains)
+    return Described(SignalSpec(labels, types, sfreq, positions, jitter=settings.jitter), gains)
 
 
 def _text(parent: ET.Element, path: str) -> str:

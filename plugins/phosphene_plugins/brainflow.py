@@ -174,7 +174,8 @@ def lay_out(told: Mapping[str, Any], config: BrainFlowConfig) -> Layout:
     gains = np.array([[gain if kind in VOLTAGES else 1.0] for kind in types])
     eeg = [label for label, kind in zip(labels, types, strict=True) if kind == "eeg"]
     positions = cap_positions(config.cap, eeg) if config.cap else template_positions(eeg)
-    spec = SignalSpec(labels, types, float(told["sampling_rate"]), positions)
+    sfreq = float(told["sampling_rate"])
+    spec = SignalSpec(labels, types, sfreq, positions, jitter=config.jitter)
     return Layout(spec, list(channels), gains)
 
 

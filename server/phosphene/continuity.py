@@ -12,17 +12,12 @@ from typing import Literal
 import msgspec
 import numpy as np
 from msgspec import structs
-from numpy.typing import NDArray
 
 from phosphene.events import Onset
 from phosphene.signals import Signal, SignalSpec, eeg_picks
 
-GAP = 0.02
-"""Seconds by which a sample may come later than the rate says: jitter, not a gap."""
-STEP_BACK = 0.015
-"""Seconds by which a time stamp may lie before the last one: jitter, not another clock."""
 REMEMBERED = 1.0
-"""Seconds in which a sample that is sent twice is recognised by its stamp."""
+"""Seconds in which a sample that is sent twice is recognised."""
 DEAD = 5.0
 """Seconds without a number after which a channel is dead and no longer a fault of the moment."""
 MEASURABLE = 10.0
@@ -66,16 +61,16 @@ class Continuity:
 
     def __init__(self, spec: SignalSpec) -> None:
         self._picks = eeg_picks(spec)
-        self._sfreq = spec.sfreq
+        self._sfreq, self._jitter = spec.sfreq, spec.jitter
         self.n_samples = 0
         """Seen so far."""
         self._first: float | None = None
         self._newest: float | None = None
         self._missing = 0.0
         """Seconds that all breaks together left out."""
-        self._stamps: deque[NDArray[np.float64]] = deque()
-        """Raw stamps of about the last second."""
-        self._n_stamps = 0
+        self._recent: deque[Signal] = deque()
+        """About the last second."""
+        self._n_recent = 0
         self._run = np.zeros(len(self._picks), int)
         """Samples without a number, by channel, that end with the newest one."""
 
@@ -100,26 +95,39 @@ class Continuity:
         before = times[0] - 1 / self._sfreq if self._newest is None else self._newest
         earlier = np.concatenate(([before], times[:-1]))
         steps = times - earlier
-        for index in np.flatnonzero((steps <= 0) | (steps > 1 / self._sfreq + GAP)):
-            if kind := self._kind(float(steps[index]), signal.stamps, int(index)):
+        for index in np.flatnonzero((steps <= 0) | (steps > 1 / self._sfreq + self._jitter)):
+            if kind := self._kind(float(steps[index]), signal, int(index)):
                 self._missing += float(steps[index]) - 1 / self._sfreq
                 start, stop = sorted((float(earlier[index]), float(times[index])))
                 yield Fault(kind, start, stop, self.n_samples + int(index))
         self._newest = float(times[-1])
-        self._remember(signal.stamps)
+        self._remember(signal)
 
-    def _kind(self, step: float, stamps: NDArray[np.float64], index: int) -> Kind | None:
+    def _kind(self, step: float, signal: Signal, index: int) -> Kind | None:
         if step > 0:
             return "gap"
-        if any(stamps[index] in known for known in (*self._stamps, stamps[:index])):
+        if self._came_before(signal, index):
             return "repeated"
-        return "clock" if step < -STEP_BACK else None
+        return "clock" if step < -self._jitter else None
 
-    def _remember(self, stamps: NDArray[np.float64]) -> None:
-        self._stamps.append(stamps)
-        self._n_stamps += len(stamps)
-        while self._n_stamps - len(self._stamps[0]) > REMEMBERED * self._sfreq:
-            self._n_stamps -= len(self._stamps.popleft())
+    def _came_before(self, signal: Signal, index: int) -> bool:
+        """Return whether there was a sample with this stamp and these values.
+
+        The stamp alone does not tell: all samples of a packet may have that of its arrival.
+        """
+        earlier = Signal(signal.data[:, :index], signal.stamps[:index])
+        sample = signal.data[self._picks, index]
+        return any(
+            np.array_equal(each.data[self._picks, same], sample, equal_nan=True)
+            for each in (*self._recent, earlier)
+            for same in np.flatnonzero(each.stamps == signal.stamps[index])
+        )
+
+    def _remember(self, signal: Signal) -> None:
+        self._recent.append(signal)
+        self._n_recent += signal.n_times
+        while self._n_recent - self._recent[0].n_times > REMEMBERED * self._sfreq:
+            self._n_recent -= self._recent.popleft().n_times
 
     def _bursts(self, signal: Signal) -> Iterator[Fault]:
         finite = np.isfinite(signal.data[self._picks])

@@ -8,7 +8,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.continuity import GAP, Fault
+from phosphene.continuity import Fault
 from phosphene.errors import PhospheneError
 from phosphene.events import Onset
 from phosphene.ring import Ring
@@ -49,7 +49,7 @@ class EpochCutter:
         self, spec: SignalSpec, tmin: float, tmax: float, delay: float, settling: float
     ) -> None:
         self.n_times = whole_samples(tmax - tmin, spec.sfreq, "epoch (tmax - tmin)")
-        self._sfreq = spec.sfreq
+        self._sfreq, self._jitter = spec.sfreq, spec.jitter
         self._shift = tmin + delay
         self._settling = settling
         capacity = self.n_times + round(HISTORY * spec.sfreq)
@@ -134,7 +134,7 @@ class EpochCutter:
         if oldest and start and late > 0:
             return f"its onset came more than {HISTORY:g} s behind its samples"
         # Before the first sample of all there is nothing that could have jitter.
-        if late > 0.5 / self._sfreq + (0 if oldest else GAP / 2):
+        if late > 0.5 / self._sfreq + (0 if oldest else self._jitter / 2):
             return f"its first {late:.3f} s are not in the recording"
         for fault in self._faults:
             if times[0] <= fault.stop and times[-1] >= fault.start:
@@ -142,9 +142,9 @@ class EpochCutter:
             if fault.start <= times[0] <= fault.stop + self._settling:
                 return f"the filters have not settled after {fault.words}"
         gap = times[-1] - times[0] - (self.n_times - 1) / self._sfreq
-        if gap > GAP:
+        if gap > self._jitter:
             return f"a gap of {gap:.3f} s lies in it"
-        return f"its time stamps are {-gap:.3f} s short" if gap < -GAP else ""
+        return f"its time stamps are {-gap:.3f} s short" if gap < -self._jitter else ""
 
 
 def whole_samples(seconds: float, sfreq: float, what: str) -> int:

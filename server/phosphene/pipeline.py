@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from phosphene.choice import Chosen
@@ -174,9 +175,9 @@ class Pipeline:
 def pick_channels(spec: SignalSpec, picks: Sequence[int]) -> SignalSpec:
     """Return the specification of some of the channels."""
     channels = tuple(spec.channels[i] for i in picks)
-    return SignalSpec(
-        channels,
-        tuple(spec.types[i] for i in picks),
-        spec.sfreq,
-        {name: spec.positions[name] for name in channels if name in spec.positions},
+    return structs.replace(
+        spec,
+        channels=channels,
+        types=tuple(spec.types[i] for i in picks),
+        positions={name: spec.positions[name] for name in channels if name in spec.positions},
     )

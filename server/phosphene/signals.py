@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from phosphene.errors import PhospheneError
 
+JITTER = 0.02
+"""Seconds by which most amplifiers' time stamps are off, at most."""
+
 
 class SignalSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a source delivers, and what every step turns it into."""
@@ -24,6 +27,8 @@ class SignalSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     positions: dict[str, tuple[float, float, float]] = msgspec.field(default_factory=dict)
     """Electrode positions in metres in MNE's head frame, where known."""
     unit: Literal["V"] = "V"
+    jitter: float = JITTER
+    """Seconds by which a time stamp may be off. More is a gap, or another clock."""
 
     def __post_init__(self) -> None:
         if len(self.types) != len(self.channels):
@@ -35,6 +40,8 @@ class SignalSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise PhospheneError(f"channel names must be unique; found twice: {', '.join(twice)}")
         if not self.sfreq > 0:
             raise PhospheneError(f"sampling rate must be above 0 Hz; found {self.sfreq}")
+        if not 0 <= self.jitter < float("inf"):
+            raise PhospheneError(f"jitter must be 0 s or more; found {self.jitter}")
 
     @property
     def n_channels(self) -> int:

@@ -147,8 +147,11 @@ def test_voltages_of_other_kinds_have_rows_of_their_own() -> None:
 def test_labels_types_and_units_win() -> None:
     labels = ("Fp1", "VEOG", "C3", "C4", "P7", "P8", "O1", "O2")
     types: Any = {"VEOG": "eog", "ANALOG1": "stim"}
-    config = BrainFlowConfig(board="cyton", labels=labels, types=types, units="millivolts")
+    config = BrainFlowConfig(
+        board="cyton", labels=labels, types=types, units="millivolts", jitter=0.05
+    )
     layout = lay_out(_described("CYTON_BOARD"), config)
+    assert layout.spec.jitter == 0.05
     given = dict(zip(layout.spec.channels, layout.spec.types, strict=True))
     assert given["VEOG"] == "eog"
     assert given["ANALOG1"] == "stim"

@@ -182,8 +182,11 @@ def test_positions_that_are_on_no_head_are_reported_and_replaced(
 
 def test_what_the_stream_does_not_tell_can_be_given(name: str) -> None:
     outlet = _outlet(name, _nothing)
-    config = LslConfig(name=name, labels=LABELS, types={"TRIG": "stim"}, units="millivolts")
+    config = LslConfig(
+        name=name, labels=LABELS, types={"TRIG": "stim"}, units="millivolts", jitter=0.05
+    )
     with _opened(config) as source:
+        assert source.spec.jitter == 0.05
         assert source.spec.channels == LABELS
         assert source.spec.types == ("eeg", "eeg", "eeg", "stim", "eeg")
         outlet.push_chunk([[1.0] * 5] * 3)
@@ -281,6 +284,7 @@ def test_text_and_irregular_streams_are_refused(name: str) -> None:
         ({"timeout": 0}, "timeout must be above 0 s; found 0"),
         ({"labels": ["A", "B", "A"]}, "labels must be unique; found twice: A"),
         ({"labels": ["A", ""]}, "labels must not be empty"),
+        ({"jitter": -0.01}, "jitter must be 0 s or more; found -0.01"),
         ({"units": "furlongs"}, "Invalid enum value 'furlongs'"),
     ],
 )

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from numpy.typing import NDArray
 
 from phosphene import Context, Onset, Signal, SignalSpec, StimulusSet
 from phosphene.choice import Chosen
-from phosphene.continuity import DEAD, GAP, SETTLING, Continuity, Fault
+from phosphene.continuity import DEAD, SETTLING, Continuity, Fault
 from phosphene.epochs import Cut, Incomplete
 from phosphene.pipeline import Pipeline
 from phosphene.settings import EpochSettings
+from phosphene.signals import JITTER
 from phosphene_plugins.filters import BandpassConfig, NotchConfig
 
 SFREQ, START, SECONDS = 250.0, 100.0, 12.0
@@ -67,8 +69,18 @@ def chunks(disturbed: Disturbed, sizes: Sequence[int]) -> list[Signal]:
     return signals
 
 
-def faults(disturbed: Disturbed, sizes: Sequence[int] = (N,)) -> list[Fault]:
-    look = Continuity(SPEC)
+def packets(n_times: int, late: float = 0.0) -> Disturbed:
+    """Samples that come several at once, stamped on arrival, up to so many seconds late."""
+    n_packets = -(-N // n_times)
+    delay = np.random.default_rng(0).uniform(0, late, n_packets)
+    arrivals = STAMPS[0] + np.arange(n_packets) * n_times / SFREQ + delay
+    return DATA, np.repeat(arrivals, n_times)[:N]
+
+
+def faults(
+    disturbed: Disturbed, sizes: Sequence[int] = (N,), spec: SignalSpec = SPEC
+) -> list[Fault]:
+    look = Continuity(spec)
     return [fault for signal in chunks(disturbed, sizes) for fault in look(signal)]
 
 
@@ -104,7 +116,28 @@ def test_chunks_in_the_wrong_order_are_found() -> None:
 def test_jitter_is_no_fault(size: float, seed: int) -> None:
     jitter = np.random.default_rng(seed).uniform(-abs(size), abs(size), N)
     assert faults((DATA, STAMPS + jitter)) == []
-    assert size < GAP
+    assert size < JITTER
+
+
+@pytest.mark.parametrize("sizes", [(N,), (1,), (3,), (2, 7)])
+def test_samples_of_one_packet_may_have_one_stamp(sizes: Sequence[int]) -> None:
+    assert faults(packets(2), sizes) == []
+
+
+def test_a_packet_that_came_twice_is_found() -> None:
+    data, stamps = packets(2)
+    twice = np.concatenate((np.arange(AT + 2), np.arange(AT, N)))
+    found = faults((data[:, twice], stamps[twice]))
+    assert [(f.kind, f.sample) for f in found] == [("repeated", AT + 2), ("repeated", AT + 3)]
+
+
+def test_stamps_that_are_known_to_be_worse_are_no_fault() -> None:
+    late = packets(8, late=0.03)
+    assert {fault.kind for fault in faults(late)} >= {"gap"}
+    tolerant = structs.replace(SPEC, jitter=0.07)
+    assert faults(late, spec=tolerant) == []
+    (gap,) = faults(dropped(0.1), spec=tolerant)
+    assert gap.kind == "gap"
 
 
 sizes = st.lists(st.integers(1, 400), min_size=1, max_size=5)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from phosphene import Onset, PhospheneError, Signal, SignalSpec
-from phosphene.continuity import GAP, SETTLING
+from phosphene.continuity import SETTLING
 from phosphene.epochs import HISTORY, EpochCutter, whole_samples
+from phosphene.signals import JITTER
 
 SFREQ = 100.0
 SPEC = SignalSpec(("Fz", "Cz"), ("eeg", "eeg"), SFREQ)
@@ -253,7 +254,7 @@ def test_epochs_on_either_side_of_a_gap_are_cut(time: float, first: int) -> None
     assert {seq: cut[0] for seq, cut in outcome.cut.items()} == {0: first}
 
 
-@pytest.mark.parametrize("jump", [GAP - 0.001, -GAP + 0.001])
+@pytest.mark.parametrize("jump", [JITTER - 0.001, -JITTER + 0.001])
 def test_jitter_is_no_gap(jump: float) -> None:
     assert run(cutter(), [make_onset(51.8), with_gap(jump)]).cut
 

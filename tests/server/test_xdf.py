@@ -26,6 +26,7 @@ SPEC = SignalSpec(
     ("eeg", "eeg", "eog"),
     512.0,
     {"Fz": (0.0003122, 0.058512, 0.1), "nasion": (0.0, 1 / 3, -1e-9)},
+    jitter=0.05,
 )
 SESSION = {"phase": "record", "run": "1"}
 Piece = Signal | Onset

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.continuity import GAP, STEP_BACK
 from phosphene.dataset.bids_events import COLUMNS
 from phosphene.dataset.xdf_reader import Segment
 from phosphene.lab import NOT_SAID, Lab
@@ -55,7 +54,7 @@ def complete(
     ``source`` is the recording's path within the study, ``times`` are those of its samples.
     """
     stem = vhdr.name.removesuffix("_eeg.vhdr")
-    said = _eeg(info, recording, source) | _timing(times, recording.spec.sfreq)
+    said = _eeg(info, recording, source) | _timing(times, recording.spec)
     _update(vhdr.with_suffix(".json"), said)
     events = vhdr.with_name(f"{stem}_events.json")
     if events.exists():
@@ -95,10 +94,10 @@ def _eeg(info: RunInfo, recording: Segment, source: Path) -> dict[str, object]:
     }
 
 
-def _timing(times: NDArray[np.float64], sfreq: float) -> dict[str, object]:
+def _timing(times: NDArray[np.float64], spec: SignalSpec) -> dict[str, object]:
     """Return the rate that was found, and by how much the steps between samples vary."""
     steps = np.diff(times)
-    usual = steps[(steps >= -STEP_BACK) & (steps <= 1 / sfreq + GAP)]
+    usual = steps[(steps >= -spec.jitter) & (steps <= 1 / spec.sfreq + spec.jitter)]
     if not usual.sum() > 0:
         return {}
     return {

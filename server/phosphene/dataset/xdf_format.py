@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from phosphene.errors import PhospheneError
-from phosphene.signals import SignalSpec
+from phosphene.signals import JITTER, SignalSpec
 
 MAGIC = b"XDF:"
 BOUNDARY_UUID = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
@@ -96,6 +96,7 @@ def signal_header(spec: SignalSpec, name: str = "EEG") -> bytes:
     kind = "EEG" if name == "EEG" else "AUX"
     info = _stream_info(name, kind, spec.n_channels, repr(float(spec.sfreq)), "float32")
     desc = ET.SubElement(info, "desc")
+    _add(desc, jitter=repr(float(spec.jitter)))
     channels, fiducials = ET.SubElement(desc, "channels"), ET.SubElement(desc, "fiducials")
     for label, type_ in zip(spec.channels, spec.types, strict=True):
         channel = ET.SubElement(channels, "channel")
@@ -130,6 +131,7 @@ def parse_signal_header(xml: bytes) -> tuple[str, SignalSpec]:
             for element in located
             if element.find("location") is not None
         },
+        jitter=float(info.findtext("desc/jitter") or JITTER),
     )
 
 
