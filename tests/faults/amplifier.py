@@ -3,7 +3,8 @@
 It streams noise on eight electrodes and, as a ninth channel, the number of each sample, so that
 whoever recorded it can be asked which samples are missing. Commands come on standard input, a
 line each: ``silent SECONDS``, ``nan SECONDS``, ``jump SECONDS`` (of its clock, for two seconds),
-``twice`` (sends the last chunk again).
+``twice`` (sends the last chunk again), ``radio SECONDS`` (from now on each chunk is stamped when it
+comes, up to so late).
 """
 
 import sys
@@ -38,7 +39,7 @@ class Amplifier:
         self._sent = 0
         self._rng = np.random.default_rng(0)
         self._until = {"silent": 0.0, "nan": 0.0, "jump": 0.0}
-        self._jump = 0.0
+        self._jump = self._late = 0.0
 
     def obey(self, command: str) -> None:
         """Take in a line of standard input."""
@@ -48,6 +49,8 @@ class Amplifier:
             self._push(max(0, self._sent - 5), self._sent)
         elif name == "jump":
             self._jump, self._until["jump"] = float(value), now + JUMPED
+        elif name == "radio":
+            self._late = float(value)
         else:
             self._until[name] = now + float(value)
 
@@ -67,6 +70,8 @@ class Amplifier:
             values[:, 2] = np.nan
         stamps = self._start + index / SFREQ / self._rate
         stamps += self._jump if now < self._until["jump"] else 0.0
+        if self._late:
+            stamps[:] = now + self._rng.uniform(0, self._late)
         self._outlet.push_chunk(values.astype(np.float32), stamps.tolist())
 
 

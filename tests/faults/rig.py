@@ -30,7 +30,7 @@ subject: "01"
 session: "01"
 protocol: {protocol}
 stimuli: {{standin: {{classes: {classes}, images: 24, gallery: 2, size: 32}}}}
-acquisition: {{lsl: {{name: {name}}}}}
+acquisition: {{lsl: {{name: {name}, jitter: {jitter}}}}}
 preprocessing: paper
 decoder: power-lr
 generator: retrieval
@@ -91,7 +91,9 @@ class Network:
 class Rig:
     """A place with a session file and an amplifier."""
 
-    def __init__(self, place: Path, blocks: int = 3, protocol: str = "[record]") -> None:
+    def __init__(
+        self, place: Path, blocks: int = 3, protocol: str = "[record]", jitter: float = 0.02
+    ) -> None:
         self.place, self.n_blocks, self.feedback = place, 2 * blocks, "feedback" in protocol
         self.name = f"rig-{os.getpid()}-{place.name}"
         self.file = place / "session.yaml"
@@ -100,7 +102,12 @@ class Rig:
         self.lsl_settings: Path | None = None
         place.mkdir(parents=True, exist_ok=True)
         text = SESSION.format(
-            protocol=protocol, classes=CLASSES, name=self.name, blocks=blocks, place=place
+            protocol=protocol,
+            classes=CLASSES,
+            name=self.name,
+            jitter=jitter,
+            blocks=blocks,
+            place=place,
         )
         self.file.write_text(text)
 

@@ -213,6 +213,20 @@ def cable_pulled(place: Path, row: Row, _seed: int) -> None:
         assert entries(rig, Excluded)
 
 
+def by_radio(place: Path, row: Row, _seed: int) -> None:
+    """Let every packet be stamped when it comes, up to 30 ms late, as the session file says."""
+    rig = Rig(place, jitter=0.07)
+    with rig.amplifier() as amplifier:
+        assert amplifier.stdin
+        amplifier.stdin.write("radio 0.03\n")
+        amplifier.stdin.flush()
+        rig.start()
+        row.injected += 1
+        assert rig.wait() == 0
+        examine(rig, row)
+        assert not [*entries(rig, Fault), *entries(rig, Excluded)]
+
+
 def inexact_rate(place: Path, row: Row, _seed: int) -> None:
     """Let the amplifier be 0.1 % slow: it is told, and nothing stops."""
     rig = Rig(place, blocks=6)
@@ -311,6 +325,7 @@ FAULTS: dict[str, tuple[Callable[[Path, Row, int], None], int]] = {
     "clock jumps back 10 s": (spoilt("jump -10"), 2),
     "samples sent twice": (spoilt("twice"), 2),
     "NaN for 0.5 s": (spoilt("nan 0.5"), 2),
+    "packets by radio, 30 ms late": (by_radio, 1),
     "rate 0.1 % off": (inexact_rate, 1),
     "rate 3 % off": (wrong_rate, 1),
     "a process stopped for 5 s": (stopped, 4),
