@@ -50,9 +50,9 @@ class Row:
 
     @property
     def good(self) -> bool:
-        """Whether nothing was lost that must not be."""
+        """Whether nothing was lost that must not be, and nothing else went wrong."""
         kept = self.injected == self.survived and not self.holes and not self.markers
-        return kept and self.lost <= TOLERATED
+        return kept and self.lost <= TOLERATED and not self.problems
 
 
 def entries(rig: Rig, kind: type) -> list[object]:
