@@ -89,7 +89,7 @@ faults: export OMP_NUM_THREADS := 1
 faults: system-packages $(VENV)/dev
 	$(BIN)/python tests/faults/suite.py
 
-# Eight hours of a session in accelerated time, memory watched: half an hour.
+# Eight hours of a session in accelerated time, memory watched: a quarter to half an hour.
 .PHONY: soak
 soak: export OMP_NUM_THREADS := 1
 soak: $(VENV)/core

@@ -2,8 +2,8 @@
 
 Memory, descriptors and threads are looked at after every run. Exit status 1 if memory grew by 20 MB
 or more within a phase (behind its first runs: what a phase needs it loads once), if descriptors or
-threads are left over, or if anything was lost. What training adds between the phases is printed: it
-loads its libraries, here into the one process that a virtual clock has, else into its own.
+threads are left over, or if anything was lost. What training loads and keeps between the phases is
+printed: here in the one process that a virtual clock has, else in its own.
 """
 
 import ctypes
